@@ -1,0 +1,342 @@
+//! `monitor.yml` as a whole: its top level, the files that it includes, and the way from complaints to [`Problems`].
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::decode::{Complaint, Decode, Fields};
+use super::expand::{Env, Expand};
+use super::problem::{Place, Problem, Problems};
+use super::service::{self, Defaults, Draft};
+use super::syntax::line_at;
+use super::tree::{self, Kind, Node, Value};
+use super::{
+    Checked, Config, LISTEN_HELP, Monitor, Settings, Viewer, depends, include, io_words, listen, read_regular,
+};
+
+/// A larger file is refused before it is parsed.
+const SIZE_LIMIT: u64 = 1024 * 1024;
+
+const SERVICES_HELP: &str = "begin each service with `- key: NAME` on a line below `services:`";
+
+/// See [`super::load`].
+pub(super) fn load(path: &Path, env: Env<'_>) -> Result<Config, Problems> {
+    parse(read_text(path)?, path, env)
+}
+
+/// See [`Config::parse`].
+pub(super) fn parse(text: String, path: &Path, env: Env<'_>) -> Result<Config, Problems> {
+    whole(text, path, Expand::new(env)).map(|(config, _)| config)
+}
+
+/// See [`super::check`].
+pub(super) fn check(path: &Path, env: Env<'_>) -> Result<Checked, Problems> {
+    let (config, unread_credentials) = whole(read_text(path)?, path, Expand::without_credentials(env))?;
+    Ok(Checked {
+        services: config.services.len(),
+        checks: config.services.iter().map(|service| service.checks.len()).sum(),
+        unread_credentials,
+    })
+}
+
+/// See [`super::load_settings`].
+pub(super) fn load_settings(path: &Path, env: Env<'_>) -> Result<Settings, Problems> {
+    let mut decode = Decode::new(Expand::new(env));
+    let main = Source::read(path, read_text(path)?, 0)?;
+    let mut block = |name: &str| {
+        let node = Fields::unchecked(&main.root)?.get(name)?;
+        decode.refuse_structure(node);
+        Some(node)
+    };
+    let (own, page) = (block("monitor"), block("viewer"));
+    let settings = Settings {
+        monitor: own.map(|node| monitor(&mut decode, node)).unwrap_or_default(),
+        viewer: page.map(|node| viewer(&mut decode, node)).unwrap_or_default(),
+    };
+    match decode.finish() {
+        (complaints, _) if complaints.is_empty() => Ok(settings),
+        (complaints, _) => Err(problems(&[&main], complaints, Vec::new())),
+    }
+}
+
+/// The whole configuration, and the credentials that were not read.
+fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<(Config, Vec<String>), Problems> {
+    let mut decode = Decode::new(expand);
+    let main = Source::read(path, text, 0)?;
+    let top = Top::decode(&mut decode, &main.root);
+    let (included, failures) = read_included(include::files(&mut decode, top.include, path), main.ids.end);
+
+    let services = Services::decode(&mut decode, &top, &included);
+    services.refuse_double_keys(&mut decode);
+    // Without the services of a file that could not be read there is no telling who is missing.
+    if failures.is_empty() {
+        services.refuse_none(&mut decode, &main.root, &top);
+        depends::check(&mut decode, &services.drafts);
+    }
+
+    let (complaints, unread_credentials) = decode.finish();
+    if complaints.is_empty() && failures.is_empty() {
+        let config = Config {
+            path: Some(path.to_owned()),
+            services: services.drafts.into_iter().map(|draft| draft.service).collect(),
+            monitor: top.monitor,
+            viewer: top.viewer,
+        };
+        return Ok((config, unread_credentials));
+    }
+    let sources: Vec<&Source> = std::iter::once(&main).chain(&included).collect();
+    Err(problems(&sources, complaints, failures))
+}
+
+/// Reads the included files, whose nodes are numbered from `first` on.
+fn read_included(paths: Vec<PathBuf>, mut first: u32) -> (Vec<Source>, Vec<Problem>) {
+    let (mut sources, mut failures) = (Vec::new(), Vec::new());
+    for path in paths {
+        match read_text(&path).and_then(|text| Source::read(&path, text, first)) {
+            Ok(source) => {
+                first = source.ids.end;
+                sources.push(source);
+            }
+            Err(problem) => failures.push(*problem),
+        }
+    }
+    (sources, failures)
+}
+
+/// A file that was read.
+struct Source {
+    label: String,
+    text: String,
+    /// The numbers of its nodes.
+    ids: Range<u32>,
+    root: Node,
+}
+
+impl Source {
+    fn read(path: &Path, text: String, first: u32) -> Result<Source, Box<Problem>> {
+        let label = path.display().to_string();
+        match tree::read(&text, first) {
+            Ok((root, end)) => Ok(Source { label, text, ids: first..end, root }),
+            Err(error) => Err(Box::new(Problem {
+                source_line: error.place.and_then(|place| line_at(&text, place)),
+                file: label,
+                place: error.place,
+                path: String::new(),
+                message: error.message,
+                help: error.help,
+            })),
+        }
+    }
+}
+
+/// What stands at the top level, but for the services, which need the defaults first.
+struct Top<'n> {
+    services: Option<&'n Node>,
+    include: Option<&'n Node>,
+    defaults: Defaults,
+    monitor: Monitor,
+    viewer: Viewer,
+}
+
+impl<'n> Top<'n> {
+    fn decode(decode: &mut Decode<'_>, root: &'n Node) -> Top<'n> {
+        let mut top = Top {
+            services: None,
+            include: None,
+            defaults: Defaults::default(),
+            monitor: Monitor::default(),
+            viewer: Viewer::default(),
+        };
+        if is_nothing(root) {
+            decode.complain(root, "found no configuration in this file", SERVICES_HELP);
+            return top;
+        }
+        decode.refuse_structure(root);
+        let Some(fields) = decode.fields(root, &["services", "defaults", "monitor", "viewer", "include"])
+        else {
+            return top;
+        };
+        top.services = fields.get("services");
+        top.include = fields.get("include");
+        if let Some(node) = fields.get("defaults") {
+            top.defaults = Defaults::decode(decode, node);
+        }
+        if let Some(node) = fields.get("monitor") {
+            top.monitor = monitor(decode, node);
+        }
+        if let Some(node) = fields.get("viewer") {
+            top.viewer = viewer(decode, node);
+        }
+        top
+    }
+}
+
+fn is_nothing(root: &Node) -> bool {
+    matches!(root.value, Value::Scalar { kind: Kind::Null, .. })
+}
+
+fn monitor(decode: &mut Decode<'_>, node: &Node) -> Monitor {
+    let default = Monitor::default();
+    let Some(fields) = decode.fields(node, &["status_file", "state_dir", "heartbeat"]) else {
+        return default;
+    };
+    // Readers call a document of 15 s stale, so a heartbeat must come well before.
+    let range = Duration::from_secs(1)..=Duration::from_secs(10);
+    let heartbeat = fields.get("heartbeat").and_then(|node| decode.duration(node, range));
+    Monitor {
+        status_file: fields.get("status_file").and_then(|node| decode.absolute_path(node)),
+        state_dir: fields.get("state_dir").and_then(|node| decode.absolute_path(node)),
+        heartbeat: heartbeat.unwrap_or(default.heartbeat),
+    }
+}
+
+fn viewer(decode: &mut Decode<'_>, node: &Node) -> Viewer {
+    let default = Viewer::default();
+    let Some(fields) = decode.fields(node, &["listen", "port_fallback", "refresh", "title"]) else {
+        return default;
+    };
+    let noun = "an address to listen on";
+    let listen = fields.get("listen").and_then(|node| decode.parsed(node, noun, LISTEN_HELP, listen));
+    let port_fallback = fields.get("port_fallback").and_then(|node| decode.boolean(node));
+    let range = Duration::from_secs(1)..=Duration::from_secs(3600);
+    let refresh = fields.get("refresh").and_then(|node| decode.duration(node, range));
+    Viewer {
+        listen: listen.unwrap_or(default.listen),
+        port_fallback: port_fallback.unwrap_or(default.port_fallback),
+        refresh: refresh.unwrap_or(default.refresh),
+        title: fields.get("title").and_then(|node| decode.line(node, "a title", "write text on one line")),
+    }
+}
+
+/// The services of all files.
+#[derive(Default)]
+struct Services {
+    drafts: Vec<Draft>,
+    /// How many entries there are, also those that are no service because of their problems.
+    entries: usize,
+}
+
+impl Services {
+    fn decode(decode: &mut Decode<'_>, top: &Top<'_>, included: &[Source]) -> Services {
+        let mut services = Services::default();
+        if let Some(node) = top.services {
+            services.add(decode, node, &top.defaults);
+        }
+        for source in included {
+            if let Some(node) = included_services(decode, &source.root) {
+                services.add(decode, node, &top.defaults);
+            }
+        }
+        services
+    }
+
+    fn add(&mut self, decode: &mut Decode<'_>, node: &Node, defaults: &Defaults) {
+        let Value::List(items) = &node.value else {
+            return decode.wrong_type(node, "a list of services", SERVICES_HELP);
+        };
+        self.entries += items.len();
+        let drafts = items.iter().filter_map(|item| service::decode(decode, item, defaults));
+        self.drafts.extend(drafts);
+    }
+
+    /// A monitor that watches nothing would look well.
+    fn refuse_none(&self, decode: &mut Decode<'_>, root: &Node, top: &Top<'_>) {
+        let node = match top.services {
+            _ if self.entries > 0 => return,
+            // Has been complained about already.
+            Some(node) if !matches!(node.value, Value::List(_)) => return,
+            Some(node) => node,
+            // They were meant to stand under the key that was complained about, or in the included file.
+            None if decode.has_complaints() => return,
+            None => root,
+        };
+        decode.complain(node, "found no services", SERVICES_HELP);
+    }
+
+    fn refuse_double_keys(&self, decode: &mut Decode<'_>) {
+        let mut seen = HashMap::new();
+        for Draft { key, .. } in &self.drafts {
+            let first = *seen.entry(key.key.as_str()).or_insert(key.id);
+            if first != key.id {
+                let message = format!("found {}, which another service has", key.written);
+                decode.complain_again(key.id, first, message, "give every service a key of its own");
+            }
+        }
+    }
+}
+
+/// The services of an included file, which holds nothing else. One without any content is fine: people comment out
+/// what they do not need.
+fn included_services<'n>(decode: &mut Decode<'_>, root: &'n Node) -> Option<&'n Node> {
+    if is_nothing(root) {
+        return None;
+    }
+    decode.refuse_structure(root);
+    decode.fields(root, &["services"])?.get("services")
+}
+
+/// Looks up the places of the complaints, and puts all problems into the order of the files.
+fn problems(sources: &[&Source], mut complaints: Vec<Complaint>, failures: Vec<Problem>) -> Problems {
+    // Numbers are in the order of the files; an error in YAML itself comes last, for it has no number.
+    complaints.sort_by_key(|complaint| complaint.id);
+    let failures = failures.into_iter().map(Err);
+    let all: Vec<Result<Complaint, Problem>> = complaints.into_iter().map(Ok).chain(failures).collect();
+    Problems::new(all, |problem| match problem {
+        Ok(complaint) => placed(sources, complaint),
+        Err(problem) => problem,
+    })
+}
+
+fn placed(sources: &[&Source], complaint: Complaint) -> Problem {
+    let place_of = |id: u32| {
+        let source = sources[sources.partition_point(|source| source.ids.start <= id) - 1];
+        (source, tree::locate(&source.text, source.ids.start, id))
+    };
+    let (source, place) = place_of(complaint.id);
+    let mut message = complaint.message;
+    if let Some((first, Some(Place { line, .. }))) = complaint.first.map(place_of) {
+        match first.label == source.label {
+            true => message.push_str(&format!(" (the first is on line {line})")),
+            false => message.push_str(&format!(" (the first is on line {line} of {})", first.label)),
+        }
+    }
+    Problem {
+        file: source.label.clone(),
+        place,
+        path: tree::path_of(&source.root, complaint.id),
+        message,
+        help: complaint.help,
+        source_line: place.and_then(|place| line_at(&source.text, place)),
+    }
+}
+
+/// The text of a file, or the problem with the file as a whole.
+fn read_text(path: &Path) -> Result<String, Box<Problem>> {
+    let problem = |message: String, help: &str| {
+        Box::new(Problem {
+            file: path.display().to_string(),
+            place: None,
+            path: String::new(),
+            message,
+            help: Some(help.to_owned()),
+            source_line: None,
+        })
+    };
+    let bytes = read_regular(path, SIZE_LIMIT + 1).map_err(|cause| {
+        let help = match cause.kind() {
+            std::io::ErrorKind::NotFound => "write it, or name another file with --config",
+            std::io::ErrorKind::PermissionDenied => "let the user that runs wellkeep read it",
+            _ => "name a file with --config",
+        };
+        problem(format!("cannot be read: {}", io_words(&cause)), help)
+    })?;
+    if bytes.len() as u64 > SIZE_LIMIT {
+        return Err(problem("is larger than 1 MiB".into(), "split it into files under `include`"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        problem(format!("is not UTF-8 text (line {line})"), "save it as UTF-8")
+    })
+}
