@@ -1,0 +1,188 @@
+//! What the checks of a service add up to: the table of states.
+
+use std::time::Duration;
+
+use crate::config::Timing;
+use crate::status::State;
+
+use super::Watched;
+use super::check::{CheckState, Standing};
+
+/// More restarts than this within an hour are `unstable`.
+const RESTARTS_AN_HOUR: usize = 5;
+
+/// What is believed of a service, and why.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) state: State,
+    pub(super) ok: bool,
+    pub(super) reason: Option<String>,
+}
+
+/// Judges a service by its checks and by the states of the services it needs (name, state).
+///
+/// The rows are tried from the top; the first that fits decides. In grace is a service that was started, or whose
+/// dependency came back, less than `start_grace` ago and that was not well since: one that came up and hangs at once is
+/// down like any other.
+///
+/// | critical checks                                     | state    | in grace |
+/// |-----------------------------------------------------|----------|----------|
+/// | one does not run, and nothing says that it should   | stopped  |          |
+/// | systemd is starting one                             | starting |          |
+/// | one failed, says systemd                            | down     |          |
+/// | one fails, confirmed                                | down     | starting |
+/// | (restarted more than five times within an hour)     | unstable |          |
+/// | one fails, not confirmed, and passed before         | degraded | starting |
+/// | one fails, not confirmed, and never passed          | unknown  | starting |
+/// | of one no probe has told anything yet               | unknown  |          |
+/// | none can be told, or one that failed before         | unknown  |          |
+/// | one passes, not often enough yet                    | unknown  | starting |
+/// | one cannot be told, others pass                     | degraded |          |
+/// | all pass; one warns, or a warning check fails       | degraded |          |
+/// | all pass                                            | up       |          |
+///
+/// What would be `down` is `blocked` while something it needs is down, blocked or stopped. What would be `starting` is
+/// `unstable` when it was restarted that often: a crash loop is never blue. Where no check is critical, the rows from
+/// "no probe has told" on are about all of them. Before all rows: a service whose probes do not come back is `unknown`.
+pub(super) fn judge(service: &Watched, needs: &[(&str, State)], now: Duration) -> Judgement {
+    if let Some(late) = service.overdue(now) {
+        let reason = format!("its probes have not answered for {} s", late.as_secs());
+        return Judgement { state: State::Unknown, ok: last_verdict(service), reason: Some(reason) };
+    }
+    let grace = grace(service, now);
+    let restarts: usize = service.checks.iter().map(|check| check.restarts_within_an_hour(now)).sum();
+    let state = match state_of(service, grace.is_some(), restarts) {
+        State::Starting if restarts > RESTARTS_AN_HOUR => State::Unstable,
+        state => state,
+    };
+    let in_the_way = needs.iter().find(|(_, state)| is_in_the_way(*state));
+    if let (State::Down, Some((name, need))) = (state, in_the_way) {
+        let reason = format!("{name}, which it needs, is {need}; {}", reasons(service, state));
+        return Judgement { state: State::Blocked, ok: false, reason: Some(reason) };
+    }
+    let ok = match state {
+        State::Up | State::Degraded => true,
+        State::Down | State::Unstable | State::Blocked => false,
+        State::Unknown | State::Starting | State::Held | State::Stopped => last_verdict(service),
+    };
+    let reason = match (state, grace) {
+        (State::Up, _) => None,
+        (State::Unstable, _) => Some(format!("restarted {restarts} times within the last hour")),
+        (State::Starting, Some(grace)) => Some(format!("{grace}; {}", reasons(service, state))),
+        _ => Some(reasons(service, state)),
+    };
+    Judgement { state, ok, reason }
+}
+
+/// Whether a service in this state keeps those that need it from being well.
+pub(super) fn is_in_the_way(state: State) -> bool {
+    matches!(state, State::Down | State::Blocked | State::Stopped)
+}
+
+/// The table.
+fn state_of(service: &Watched, in_grace: bool, restarts: usize) -> State {
+    let timing = &service.config.timing;
+    let critical = || service.checks.iter().filter(|check| check.is_critical());
+    let any = |standing: Standing| critical().any(|check| check.standing(timing) == standing);
+    let any_deciding = |standing: Standing| deciding(service).any(|check| check.standing(timing) == standing);
+    let is_blind = |check: &CheckState| check.standing(timing) == Standing::Blind;
+    // A service that comes from a stop or a start is on its way up, even if no check can tell when it was started.
+    let coming_up = in_grace || matches!(service.state, State::Stopped | State::Starting);
+    let or_starting = |state: State, starting: bool| if starting { State::Starting } else { state };
+
+    if any(Standing::Stopped) {
+        State::Stopped
+    } else if any(Standing::Starting) {
+        State::Starting
+    } else if critical().any(|check| check.failed_for_certain() && !is_blind(check)) {
+        State::Down
+    } else if any(Standing::Failing) {
+        or_starting(State::Down, in_grace)
+    } else if restarts > RESTARTS_AN_HOUR {
+        State::Unstable
+    } else if any(Standing::Wavering) {
+        or_starting(State::Degraded, in_grace)
+    } else if any(Standing::AlmostFailing) {
+        or_starting(State::Unknown, in_grace)
+    } else if any_deciding(Standing::NotLooked)
+        || deciding(service).all(is_blind)
+        || deciding(service).any(|check| is_blind(check) && check.last_verdict() == Some(false))
+    {
+        State::Unknown
+    } else if any_deciding(Standing::AlmostPassing) {
+        or_starting(State::Unknown, coming_up)
+    } else if any(Standing::Blind) || service.checks.iter().any(|check| is_amiss(check, timing)) {
+        State::Degraded
+    } else {
+        State::Up
+    }
+}
+
+/// The checks by which it is known whether a service was looked at: the critical ones, or all where none is.
+fn deciding(service: &Watched) -> impl Iterator<Item = &CheckState> {
+    let none_is_critical = !service.checks.iter().any(CheckState::is_critical);
+    service.checks.iter().filter(move |check| none_is_critical || check.is_critical())
+}
+
+/// A check of any severity that keeps an otherwise passing service from being `up`.
+fn is_amiss(check: &CheckState, timing: &Timing) -> bool {
+    match check.standing(timing) {
+        Standing::Passing | Standing::AlmostPassing => check.warning().is_some(),
+        // A check marked `severity: warning` may be blind without hiding that the service is well.
+        Standing::NotLooked | Standing::Blind => false,
+        _ => true,
+    }
+}
+
+/// Why failures are forgiven yet, in words; none when they are not.
+fn grace(service: &Watched, now: Duration) -> Option<String> {
+    let limit = service.config.timing.start_grace;
+    let is_forgiven = |age: Duration| {
+        let was_well_since = service.well_at.is_some_and(|at| now.saturating_sub(at) < age);
+        age < limit && !was_well_since
+    };
+    let started = service.checks.iter().filter_map(|check| check.age(now)).min();
+    if let Some(age) = started.filter(|age| is_forgiven(*age)) {
+        return Some(format!("started {} s ago", age.as_secs()));
+    }
+    let freed = service.freed_at.map(|at| now.saturating_sub(at));
+    let age = freed.filter(|age| is_forgiven(*age))?;
+    Some(format!("what it needs is back since {} s", age.as_secs()))
+}
+
+/// The last verdict of the checks: all that ever said something said yes.
+fn last_verdict(service: &Watched) -> bool {
+    let mut verdicts = deciding(service).filter_map(CheckState::last_verdict).peekable();
+    verdicts.peek().is_some() && verdicts.all(|verdict| verdict)
+}
+
+/// What each check that is not as it should be has to say.
+fn reasons(service: &Watched, state: State) -> String {
+    let parts: Vec<String> =
+        service.checks.iter().filter_map(|check| reason_of(check, service, state)).collect();
+    if parts.is_empty() { "not looked yet".to_owned() } else { parts.join("; ") }
+}
+
+fn reason_of(check: &CheckState, service: &Watched, state: State) -> Option<String> {
+    let timing = &service.config.timing;
+    let kind = check.kind();
+    let standing = check.standing(timing);
+    // What merely follows from a stop need not be told beside it.
+    if state == State::Stopped && standing != Standing::Stopped {
+        return None;
+    }
+    match (standing, check.reason(timing)) {
+        (Standing::NotLooked, None) => Some(format!("{kind}: not looked yet")),
+        (Standing::AlmostPassing, _) => {
+            Some(format!("{kind}: passes ({} of {})", check.passes(), timing.success_threshold))
+        }
+        (Standing::Wavering | Standing::AlmostFailing, Some(reason)) => {
+            Some(format!("{kind}: {reason} (failure {} of {})", check.failures(), timing.failure_threshold))
+        }
+        (Standing::Failing, _) if check.passes() > 0 => {
+            Some(format!("{kind}: passes again ({} of {})", check.passes(), timing.success_threshold))
+        }
+        (_, Some(reason)) => Some(format!("{kind}: {reason}")),
+        (_, None) => None,
+    }
+}

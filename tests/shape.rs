@@ -1,0 +1,30 @@
+//! The shape of the code, held by a test.
+
+#[test]
+fn the_engine_imports_nothing_but_plain_data() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
+    let allowed = ["std::", "crate::config::", "crate::probe::", "crate::status::", "super::", "self::"];
+    let mut looked_at = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if ["stories.rs", "properties.rs"].contains(&name.as_str()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for import in text.lines().filter_map(|line| line.trim().strip_prefix("use ")) {
+            assert!(allowed.iter().any(|start| import.starts_with(start)), "{name}: use {import}");
+            // Of the probes only what they ask and answer, of the document only its types.
+            for doing in ["read", "write", "lock", "Client", "Bus", "runner"] {
+                assert!(!import.contains(doing), "{name}: use {import}");
+            }
+        }
+        for doing in
+            ["tokio", "async ", "tracing", "println!", "std::fs", "std::net", "std::env", "std::thread"]
+        {
+            assert!(!text.contains(doing), "{name} mentions {doing}");
+        }
+        looked_at += 1;
+    }
+    assert!(looked_at >= 5);
+}
