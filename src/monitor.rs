@@ -1,0 +1,277 @@
+//! The loop: events in, commands out. Everything is decided in the engine; everything that takes time happens elsewhere
+//! and comes back as an event, so nothing that hangs stops the loop.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Problems};
+use crate::engine::{Command, Edition, Engine, Event, Identity, Now, Record};
+use crate::host::Figures;
+use crate::probe::counted;
+use crate::probe::runner::Runner;
+use crate::status::lock::{LockError, StateLock};
+use crate::status::write::{Writer, render, sweep};
+use crate::status::{Mode, MonitorState, State, Timestamp, read};
+use crate::systemd::BusAddress;
+
+/// An orderly end waits for the last document, and one that is being written, at most so long.
+const LAST_WRITE: Duration = Duration::from_millis(1500);
+
+/// What the loop is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Read the configuration again (SIGHUP).
+    Reload,
+    /// End in good order (SIGTERM, SIGINT).
+    Stop,
+}
+
+/// Reads the configuration again.
+pub type Reload = Box<dyn Fn() -> Result<Config, Problems>>;
+
+/// What the monitor works on. Whatever it reads from outside comes in here.
+pub struct Options {
+    /// The configuration to begin with.
+    pub config: Config,
+    /// Reads the configuration again; none when there is no file.
+    pub reload: Option<Reload>,
+    /// The document.
+    pub status_file: PathBuf,
+    /// Where the lock is, and all that must survive a restart.
+    pub state_dir: PathBuf,
+    /// `/proc`, or what stands for it.
+    pub proc_root: PathBuf,
+    /// Where systemd is asked.
+    pub bus: BusAddress,
+    /// Whether our own process counts for process checks. Its command line may name what a check looks for, so only
+    /// a configuration that the program made itself wants that.
+    pub counts_itself: bool,
+}
+
+/// Why a monitor could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory cannot be made.
+    #[error("cannot make the state directory {folder}: {source}; give another one with --state-dir")]
+    StateDir {
+        /// The directory.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The state directory is not ours.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The system is at its limit of threads.
+    #[error("cannot start the writer's thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Probes, decides and writes until it is told to stop.
+pub async fn run(options: Options, mut orders: mpsc::Receiver<Order>) -> Result<(), StartError> {
+    let Options { config, reload, status_file, state_dir, proc_root, bus, counts_itself } = options;
+    let _lock = take_possession(&state_dir, &status_file)?;
+    let mut figures = Figures::new();
+    let mut runner =
+        Runner::new(&proc_root, bus, (!counts_itself).then(std::process::id).into_iter().collect());
+    let mut writer = Writer::new(status_file.clone()).map_err(StartError::Thread)?;
+    let mut sequence = 0;
+    let mut journal = Journal::default();
+    let clock = Clock::start();
+
+    runner.configure(&config);
+    announce(&config, &status_file);
+    let boot_id = read::Boot::of(&proc_root).map(|boot| boot.id).unwrap_or_default();
+    let mut engine = Engine::new(config, identity(boot_id), clock.now());
+    let mut event = Event::Tick;
+    let mut publish = false;
+    loop {
+        let mut probes = Vec::new();
+        for command in engine.handle(clock.now(), event) {
+            match command {
+                Command::Probe(request) => probes.push(request),
+                Command::Record(record) => tell(&record),
+                Command::Publish => publish = true,
+            }
+        }
+        runner.start(probes);
+        if publish && !writer.is_busy() {
+            publish = false;
+            sequence += 1;
+            let edition = Edition { sequence, host: figures.read(), state: MonitorState::Running };
+            writer.start(render(&engine.document(clock.now(), edition)));
+        }
+        event = tokio::select! {
+            biased;
+            order = orders.recv() => match order {
+                Some(Order::Reload) => reread(reload.as_deref(), &mut runner),
+                Some(Order::Stop) | None => break,
+            },
+            result = writer.finished() => journal.written(result, &status_file),
+            (id, report) = runner.next() => Event::Outcome(id, report),
+            () = clock.reaches(engine.next_wakeup()) => Event::Tick,
+        };
+    }
+
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let edition = Edition { sequence: sequence + 1, host: figures.read(), state: MonitorState::Stopped };
+    writer.start(render(&engine.document(clock.now(), edition)));
+    finish(writer, &status_file).await;
+    Ok(())
+}
+
+/// Waits for the last document, but not for ever.
+async fn finish(mut writer: Writer, status_file: &Path) {
+    let last = async {
+        let mut result = Ok(());
+        while writer.is_busy() {
+            result = writer.finished().await;
+        }
+        result
+    };
+    match tokio::time::timeout(LAST_WRITE, last).await {
+        Ok(Ok(())) => info!("stopped"),
+        Ok(Err(error)) => error!("stopped; {} cannot be written: {error}", status_file.display()),
+        Err(_) => error!("stopped; writing {} hangs: its disk does not answer", status_file.display()),
+    }
+}
+
+/// Makes the state directory, takes its lock, and clears away what a killed monitor left.
+fn take_possession(state_dir: &Path, status_file: &Path) -> Result<StateLock, StartError> {
+    std::fs::create_dir_all(state_dir)
+        .map_err(|source| StartError::StateDir { folder: state_dir.to_owned(), source })?;
+    let lock = StateLock::acquire(state_dir)?;
+    let folder = match status_file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // The lock keeps others out of the state directory only.
+    let min_age = if folder == state_dir { Duration::ZERO } else { Duration::from_secs(60) };
+    if let Err(error) = sweep(folder, min_age) {
+        warn!("cannot clear unfinished documents out of {}: {error}", folder.display());
+    }
+    Ok(lock)
+}
+
+fn identity(boot_id: String) -> Identity {
+    Identity {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        boot_id,
+        mode: Mode::ProductionMonitoring,
+    }
+}
+
+fn announce(config: &Config, status_file: &Path) {
+    let checks: usize = config.services.iter().map(|service| service.checks.len()).sum();
+    info!(
+        "watching {} with {}; writing {}",
+        counted(config.services.len(), "service"),
+        counted(checks, "check"),
+        status_file.display()
+    );
+}
+
+/// Reads the configuration again. A wrong one changes nothing but what the document says of it.
+fn reread(reload: Option<&dyn Fn() -> Result<Config, Problems>>, runner: &mut Runner) -> Event {
+    let Some(reload) = reload else {
+        warn!("told to reload, but there is no configuration file");
+        return Event::Tick;
+    };
+    let reloading = sd_notify::NotifyState::monotonic_usec_now()
+        .and_then(|now| sd_notify::notify(&[sd_notify::NotifyState::Reloading, now]));
+    let read = reload();
+    if reloading.is_ok() {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+    match read {
+        Ok(config) => {
+            info!("configuration reloaded: watching {}", counted(config.services.len(), "service"));
+            runner.configure(&config);
+            Event::ConfigChanged(config)
+        }
+        Err(problems) => {
+            error!("the configuration is wrong, the last good one stays in force:\n{problems}");
+            Event::ConfigRefused(problems.to_string())
+        }
+    }
+}
+
+/// Tells people of a change of state: which service, what changed, why. systemd's journal keeps the fields.
+fn tell(record: &Record) {
+    let Record { key, transition, lasted } = record;
+    let (from, to) = (transition.from, transition.to);
+    let lasted = humantime::format_duration(Duration::from_secs(lasted.as_secs()));
+    let why = transition.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    match to {
+        State::Down | State::Unstable | State::Blocked => {
+            error!(service = key, event = "transition", "{key}: {to}, after {lasted} {from}{why}");
+        }
+        State::Degraded => {
+            warn!(service = key, event = "transition", "{key}: {to}, after {lasted} {from}{why}");
+        }
+        _ => info!(service = key, event = "transition", "{key}: {to}, after {lasted} {from}{why}"),
+    }
+}
+
+/// What was told of the documents, so that a full disk is told once and not once a second.
+#[derive(Default)]
+struct Journal {
+    has_tried: bool,
+    failing: bool,
+}
+
+impl Journal {
+    fn written(&mut self, result: std::io::Result<()>, path: &Path) -> Event {
+        // Also when it failed: a full disk is no reason to be started again and again.
+        if !std::mem::replace(&mut self.has_tried, true) {
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        }
+        match result {
+            Ok(()) => {
+                if self.failing {
+                    info!("{} is written again", path.display());
+                }
+                self.failing = false;
+                Event::Tick
+            }
+            Err(error) => {
+                if !self.failing {
+                    error!("cannot write {}: {error}; trying again every second", path.display());
+                }
+                self.failing = true;
+                Event::WriteFailed
+            }
+        }
+    }
+}
+
+/// The two clocks.
+struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { origin: Instant::now() }
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: self.origin.elapsed(), wall: wall_clock() }
+    }
+
+    /// Waits for a moment of [`Now::mono`].
+    async fn reaches(&self, mono: Duration) {
+        tokio::time::sleep_until(self.origin + mono).await;
+    }
+}
+
+/// The wall clock.
+pub fn wall_clock() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(since_1970.as_millis() as i64)
+}
