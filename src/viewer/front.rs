@@ -1,0 +1,393 @@
+//! What stands before the server: it accepts the connections, reads the head of each request itself, and passes on
+//! what is left of it, one harmless request at a time, over a few connections that it opened at the start.
+//!
+//! The server by itself hands a new connection to a pool of threads that miscounts in a burst: with a hundred silent
+//! clients, a good one waited over 10 s in 2 of 15 runs, and a browser opens silent connections just in case. A
+//! connection that is reset early panics a thread of that pool. Neither a body nor an endless head is limited there.
+
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use socket2::Socket;
+
+use super::http::SECURITY_HEADERS;
+use super::lines::Lines;
+use super::sending::{self, Sending};
+
+/// Connections at a time. Each costs a thread with a small stack; a silent one is closed after [`FIRST_WAIT`]. The
+/// unit's TasksMax leaves room for as many and the viewer's own threads.
+const CONNECTIONS: usize = 192;
+const STACK_BYTES: usize = 128 * 1024;
+
+/// A request's head may be so long.
+const HEAD_BYTES: usize = 8 * 1024;
+const HEADERS: usize = 64;
+
+/// How long a new connection may take for its first head, and a kept one for its next.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+const NEXT_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a client that was answered may go on sending what nobody reads.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long to wait when the system gives no connection (no file descriptors left): it may again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Headers that are passed on. No other has a meaning to the viewer.
+const PASSED_ON: [&str; 3] = ["Host", "Accept", "If-None-Match"];
+
+/// Accepts until told to stop. It never gives up by itself: whether anybody is reached is for the self-probe to tell.
+pub(super) fn accept(listener: &Socket, lines: &Arc<Lines>, stopping: &AtomicBool) {
+    let open = Arc::new(AtomicUsize::new(0));
+    let sending = Arc::new(Sending::default());
+    while !stopping.load(Ordering::Acquire) {
+        let Ok((client, _)) = listener.accept() else {
+            std::thread::sleep(PAUSE);
+            continue;
+        };
+        let place = Place::take(&open);
+        if open.load(Ordering::Acquire) > CONNECTIONS {
+            turn_away(&client);
+            continue;
+        }
+        let (lines, sending) = (lines.clone(), sending.clone());
+        let conversation = move |client: &Socket| {
+            converse(client, &lines, &sending);
+            drop(place);
+        };
+        attend(client, conversation, |job| {
+            let thread = std::thread::Builder::new().name("viewer-client".to_owned());
+            thread.stack_size(STACK_BYTES).spawn(job).map(drop)
+        });
+    }
+}
+
+/// Has a client answered by a thread of its own, which `spawn` starts. One for which there is none is told so.
+fn attend(
+    client: Socket,
+    conversation: impl FnOnce(&Socket) + Send + 'static,
+    spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+) {
+    let client = Arc::new(client);
+    let theirs = client.clone();
+    if spawn(Box::new(move || conversation(&theirs))).is_err() {
+        // Not a word to the log: it would be one for each of a flood of clients.
+        turn_away(&client);
+    }
+}
+
+/// Refuses a client without a farewell: the thread that accepts waits for nobody.
+fn turn_away(client: &Socket) {
+    let _ = refuse(client, &CROWDED);
+}
+
+/// One of the [`CONNECTIONS`].
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(open: &Arc<AtomicUsize>) -> Place {
+        open.fetch_add(1, Ordering::AcqRel);
+        Place(open.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Answers one client until it, or what it sent, ends the conversation.
+fn converse(client: &Socket, lines: &Lines, sending: &Sending) {
+    sending::bound_buffer(client);
+    let mut received = Vec::new();
+    let mut wait = FIRST_WAIT;
+    while let Ok(Conversation::GoesOn) = turn(client, &mut received, wait, lines, sending) {
+        wait = NEXT_WAIT;
+    }
+    hang_up(client);
+}
+
+/// Whether another request can follow.
+enum Conversation {
+    GoesOn,
+    Over,
+}
+
+/// One request and its answer.
+fn turn(
+    client: &Socket,
+    received: &mut Vec<u8>,
+    wait: Duration,
+    lines: &Lines,
+    sending: &Sending,
+) -> io::Result<Conversation> {
+    let request = match read_head(client, received, wait) {
+        Ok(head) => Passed::parse(&head),
+        Err(Interruption::Gone) => return Ok(Conversation::Over),
+        Err(Interruption::Refused(refusal)) => Err(refusal),
+    };
+    let answer = request.and_then(|request| {
+        let answer = lines.ask(&request.text, request.is_head).ok_or(STUCK)?;
+        let body = sending.share(answer.body).ok_or(CROWDED)?;
+        Ok((request.is_last, answer.head, body))
+    });
+    match answer {
+        Ok((is_last, head, body)) => {
+            sending::send(client, &[&with_connection(&head, is_last), &body])?;
+            Ok(if is_last { Conversation::Over } else { Conversation::GoesOn })
+        }
+        Err(refusal) => {
+            refuse(client, &refusal)?;
+            Ok(Conversation::Over)
+        }
+    }
+}
+
+/// Why no request was read.
+enum Interruption {
+    /// The client went away, or never said anything.
+    Gone,
+    /// It said something that is not answered.
+    Refused(Refusal),
+}
+
+/// An answer that does not come from the routes.
+struct Refusal {
+    status: &'static str,
+    error: &'static str,
+    hint: &'static str,
+}
+
+const CROWDED: Refusal =
+    Refusal { status: "503 Service Unavailable", error: "too many connections", hint: "try again later" };
+const STUCK: Refusal = Refusal {
+    status: "500 Internal Server Error",
+    error: "the viewer is stuck",
+    hint: "it restarts itself when this goes on",
+};
+const TOO_LONG: Refusal = Refusal {
+    status: "431 Request Header Fields Too Large",
+    error: "the head is longer than 8 KiB",
+    hint: "send fewer headers",
+};
+const TOO_SLOW: Refusal = Refusal {
+    status: "408 Request Timeout",
+    error: "the head did not arrive in time",
+    hint: "send it at once",
+};
+
+fn bad(error: &'static str) -> Refusal {
+    Refusal { status: "400 Bad Request", error, hint: "send a plain HTTP/1.1 request" }
+}
+
+/// Reads up to the empty line. What the client sent beyond it stays in `received` for the next turn.
+fn read_head(mut client: &Socket, received: &mut Vec<u8>, wait: Duration) -> Result<Vec<u8>, Interruption> {
+    let deadline = Instant::now() + wait;
+    let mut chunk = [0; 2048];
+    loop {
+        if let Some(end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let rest = received.split_off(end + 4);
+            return Ok(std::mem::replace(received, rest));
+        }
+        if received.len() > HEAD_BYTES {
+            return Err(Interruption::Refused(TOO_LONG));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A timeout of zero would be none.
+        let waited = left.is_zero() || client.set_read_timeout(Some(left)).is_err();
+        match if waited { Err(io::ErrorKind::TimedOut.into()) } else { client.read(&mut chunk) } {
+            Ok(0) => return Err(Interruption::Gone),
+            Ok(length) => received.extend_from_slice(&chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if !is_timeout(&error) || received.is_empty() => return Err(Interruption::Gone),
+            Err(_) => return Err(Interruption::Refused(TOO_SLOW)),
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// What is passed on of a request: nothing that could confuse whoever reads it next, and no body.
+#[derive(Debug, PartialEq)]
+struct Passed {
+    text: String,
+    is_head: bool,
+    /// No request follows: the client said so, or sends a body, which is not read.
+    is_last: bool,
+}
+
+impl Passed {
+    fn parse(head: &[u8]) -> Result<Passed, Refusal> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        if !request.parse(head).is_ok_and(|status| status.is_complete()) {
+            return Err(bad("this is not HTTP/1"));
+        }
+        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version)
+        else {
+            return Err(bad("this is not HTTP/1"));
+        };
+        if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(bad("the address has characters that must be percent-encoded"));
+        }
+        let mut passed = Passed {
+            text: format!("{method} {target} HTTP/1.1\r\n"),
+            is_head: method == "HEAD",
+            is_last: version == 0,
+        };
+        let mut has_host = version == 0;
+        for header in request.headers {
+            let named = |name: &&str| header.name.eq_ignore_ascii_case(name);
+            has_host |= named(&"Host");
+            passed.is_last |= named(&"Transfer-Encoding") || named(&"Upgrade") || named(&"Expect");
+            passed.is_last |= named(&"Content-Length") && header.value != b"0";
+            passed.is_last |= named(&"Connection") && says_close(header.value);
+            if let Some(name) = PASSED_ON.iter().find(|name| named(name)) {
+                let value = std::str::from_utf8(header.value).ok().filter(|value| value.is_ascii());
+                let value = value.ok_or(bad("a header has characters beyond ASCII"))?;
+                passed.text.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        if !has_host {
+            return Err(bad("the Host header is missing"));
+        }
+        passed.text.push_str("\r\n");
+        Ok(passed)
+    }
+}
+
+/// Whether a `Connection` header, which is a list, has the word `close`.
+fn says_close(connection: &[u8]) -> bool {
+    connection.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+/// The head of an answer with the word about the connection that the server cannot give.
+fn with_connection(head: &[u8], is_last: bool) -> Vec<u8> {
+    let first_line = head.windows(2).position(|bytes| bytes == b"\r\n").map_or(0, |end| end + 2);
+    let (first_line, rest) = head.split_at(first_line);
+    let connection: &[u8] = if is_last { b"Connection: close\r\n" } else { b"" };
+    [first_line, connection, rest].concat()
+}
+
+fn refuse(client: &Socket, refusal: &Refusal) -> io::Result<()> {
+    let Refusal { status, error, hint } = refusal;
+    let body = serde_json::json!({ "error": error, "hint": hint }).to_string();
+    let security: String =
+        SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nCache-Control: no-cache\r\nContent-Length: {}\r\n\
+         Connection: close\r\nServer: wellkeep\r\n{security}\r\n{body}",
+        body.len()
+    );
+    sending::send(client, &[answer.as_bytes()])
+}
+
+/// Closes a connection so that the client can still read the answer: closed with something unread in it, the kernel
+/// would answer with a reset, and the client might lose what it has not read yet.
+fn hang_up(mut client: &Socket) {
+    let deadline = Instant::now() + FAREWELL;
+    let _ = client.shutdown(Shutdown::Write);
+    let _ = client.set_read_timeout(Some(FAREWELL));
+    let mut ignored = [0; 4096];
+    while Instant::now() < deadline && client.read(&mut ignored).is_ok_and(|length| length > 0) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn passed(head: &str) -> Passed {
+        Passed::parse(head.as_bytes()).unwrap_or_else(|refusal| panic!("{head:?}: {}", refusal.error))
+    }
+
+    fn pair() -> (Socket, Socket) {
+        Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap()
+    }
+
+    #[test]
+    fn a_client_for_which_there_is_no_thread_is_told_so() {
+        let (mut client, viewer) = pair();
+        attend(viewer, |_| panic!("nobody is there"), |_| Err(io::ErrorKind::WouldBlock.into()));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
+    }
+
+    #[test]
+    fn close_is_found_wherever_it_stands_in_the_list() {
+        for last in ["close", "Close", "close, TE", "TE,close", "TE , close "] {
+            assert!(
+                passed(&format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: {last}\r\n\r\n")).is_last,
+                "{last}"
+            );
+        }
+        for kept in ["keep-alive", "TE", "closed", "not-close"] {
+            assert!(
+                !passed(&format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: {kept}\r\n\r\n")).is_last,
+                "{kept}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_passed_on_is_the_address_and_three_headers() {
+        let request = passed(
+            "GET /a?b HTTP/1.1\r\nhost: x\r\nCookie: secret\r\nTE: chunked\r\nACCEPT:  text/html\r\n\r\n",
+        );
+        assert_eq!(request.text, "GET /a?b HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n");
+        assert!(!request.is_last && !request.is_head);
+    }
+
+    #[test]
+    fn a_body_is_never_passed_on_and_ends_the_conversation() {
+        for header in [
+            "Content-Length: 1000000000000",
+            "Content-Length: +5",
+            "Transfer-Encoding: chunked",
+            "Expect: 100-continue",
+        ] {
+            let request = passed(&format!("POST / HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n"));
+            assert_eq!(request.text, "POST / HTTP/1.1\r\nHost: x\r\n\r\n", "{header}");
+            assert!(request.is_last, "{header}");
+        }
+        assert!(!passed("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").is_last);
+    }
+
+    #[test]
+    fn a_head_that_does_not_end_in_time_is_refused_and_a_silent_client_just_let_go() {
+        let after = |sent: &[u8]| {
+            let (mut client, viewer) = pair();
+            client.write_all(sent).unwrap();
+            read_head(&viewer, &mut Vec::new(), Duration::from_millis(10))
+        };
+        assert!(matches!(after(b""), Err(Interruption::Gone)));
+        assert!(
+            matches!(after(b"GET / HT"), Err(Interruption::Refused(refusal)) if refusal.status.starts_with("408"))
+        );
+        assert!(after(b"GET / HTTP/1.1\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn what_could_mean_two_things_is_refused() {
+        for head in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /\u{e4} HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: \u{e4}\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
+        ] {
+            assert!(Passed::parse(head.as_bytes()).is_err(), "{head:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What the viewer needs of HTTP: a request's five facts, a response, and which headers every response carries.
+//! The server's own types stay in `server.rs`.
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hasher};
+
+use serde::Serialize;
+
+/// On every response. The page runs its own script and style and nothing else: a service named `<script>` in
+/// `monitor.yml`, or a body quoted in a reason, cannot become code.
+pub(super) const SECURITY_HEADERS: [(&str, &str); 3] = [
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+];
+
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
+
+/// What is read of a request. Nothing else of it reaches the routes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    /// The path with the query, as sent.
+    pub(super) target: String,
+    /// The `Host` header; several are joined by `, ` and so never a known name.
+    pub(super) host: Option<String>,
+    pub(super) accept: Option<String>,
+    pub(super) if_none_match: Option<String>,
+}
+
+/// The methods that are told apart. A HEAD is answered as a GET; the server leaves the body out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Method {
+    #[default]
+    Get,
+    Head,
+    Other,
+}
+
+impl Request {
+    /// The path without the query.
+    pub(super) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// Whether an error should be a page: a person with a browser asked, and not for the API.
+    fn wants_html(&self) -> bool {
+        !self.path().starts_with("/api/")
+            && self.accept.as_deref().is_some_and(|accept| accept.contains("text/html"))
+    }
+}
+
+/// One answer, whole in memory.
+#[derive(Debug, Clone)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
+    pub(super) body: Cow<'static, [u8]>,
+}
+
+impl Response {
+    /// A body of some type. `no-cache` lets a browser keep it and makes it ask each time whether it still holds.
+    pub(super) fn new(
+        status: u16,
+        content_type: &'static str,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Response {
+        Response {
+            status,
+            headers: vec![("Content-Type", content_type.into()), ("Cache-Control", "no-cache".into())],
+            body: body.into(),
+        }
+    }
+
+    /// A value as JSON, with a line end for whoever asks with curl.
+    pub(super) fn json(status: u16, value: &impl Serialize) -> Response {
+        let mut body = serde_json::to_vec(value).expect("strings, numbers and booleans always serialize");
+        body.push(b'\n');
+        Response::new(status, JSON, body)
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// This response, or 304 when the client already has it. The body stays: by it the server tells the length that
+    /// the full answer would have, and does not send it.
+    pub(super) fn unless_known(mut self, request: &Request) -> Response {
+        let tag = self.headers.iter().find(|(name, _)| *name == "ETag");
+        let known = match (tag, &request.if_none_match) {
+            (Some((_, tag)), Some(asked)) => is_listed(tag, asked),
+            _ => false,
+        };
+        if known && self.status == 200 {
+            self.status = 304;
+        }
+        self
+    }
+}
+
+/// An answer that is not what was asked for: what is wrong, and what to do.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Problem {
+    #[serde(skip)]
+    pub(super) status: u16,
+    pub(super) error: String,
+    pub(super) hint: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, error: impl Into<String>, hint: impl Into<String>) -> Problem {
+        Problem { status, error: error.into(), hint: hint.into() }
+    }
+
+    /// A page for a person, JSON for everything else.
+    pub(super) fn response(&self, request: &Request) -> Response {
+        if !request.wants_html() {
+            return Response::json(self.status, self);
+        }
+        let (error, hint) = (escape(&self.error), escape(&self.hint));
+        let page = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n<title>{error}</title>\n\
+             <link rel=\"stylesheet\" href=\"/static/status.css\">\n<h1>{error}</h1>\n<p>{hint}</p>\n\
+             <p><a href=\"/\">To the status page</a></p>\n</html>\n"
+        );
+        Response::new(self.status, HTML, page.into_bytes())
+    }
+}
+
+/// Makes a text harmless inside HTML, in element content and in quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// A fingerprint of bytes, for ETags: it need not resist an attacker, who could only fool himself.
+pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Whether `If-None-Match` names this tag. Weak and strong are the same here (RFC 9110, 13.1.2).
+fn is_listed(tag: &str, if_none_match: &str) -> bool {
+    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    if_none_match.trim() == "*" || if_none_match.split(',').any(|listed| strong(listed) == strong(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_a_list_weak_or_strong() {
+        for listed in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*"] {
+            assert!(is_listed("\"a\"", listed), "{listed}");
+        }
+        for other in ["\"b\"", "", "a", "\"aa\""] {
+            assert!(!is_listed("\"a\"", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_a_page_for_a_browser_and_json_for_the_rest() {
+        let problem = Problem::new(404, "no <b>", "look");
+        let mut request =
+            Request { target: "/x".into(), accept: Some("text/html,*/*;q=0.8".into()), ..Request::default() };
+        let page = String::from_utf8(problem.response(&request).body.into_owned()).unwrap();
+        assert!(page.contains("no &lt;b&gt;") && !page.contains("<b>"), "{page}");
+        request.target = "/api/x".into();
+        let json = problem.response(&request).body.into_owned();
+        assert_eq!(json, b"{\"error\":\"no <b>\",\"hint\":\"look\"}\n");
+    }
+}

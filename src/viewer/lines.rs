@@ -1,0 +1,151 @@
+//! The few connections into the server: opened at the start, kept, and each used for one request at a time.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::io::{self, Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::source::lock;
+
+/// How long a request waits for a free line.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long an answer may take. Nothing in our own server takes so long: live checks are waited for 4 s at most
+/// (`live.rs`), all else comes from memory.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// The head of an answer that is longer than this is none of ours.
+const HEAD_BYTES: usize = 8 * 1024;
+
+/// The lines that are free. One that breaks is not replaced, since the server accepts nobody after the start: when all
+/// are gone the self-probe gets no answer, and the viewer ends.
+pub(super) struct Lines {
+    free: Mutex<Vec<UnixStream>>,
+    returned: Condvar,
+}
+
+/// An answer, whole in memory.
+#[derive(Debug, PartialEq)]
+pub(super) struct Answer {
+    /// From the status to the empty line.
+    pub(super) head: Vec<u8>,
+    /// Apart from the head, which is never the same twice, so that clients can share it.
+    pub(super) body: Vec<u8>,
+}
+
+/// A new address for the server: without a file, so that it works where nothing can be written, and not to be
+/// guessed in the moment that it exists.
+pub(super) fn new_address() -> io::Result<SocketAddr> {
+    let number = RandomState::new().hash_one(std::process::id());
+    SocketAddr::from_abstract_name(format!("wellkeep-viewer-{number:016x}"))
+}
+
+impl Lines {
+    /// Opens so many lines.
+    pub(super) fn open(count: usize, address: &SocketAddr) -> io::Result<Lines> {
+        let mut free = Vec::new();
+        for _ in 0..count {
+            let mut line = UnixStream::connect_addr(address)?;
+            line.set_read_timeout(Some(ANSWER_WITHIN))?;
+            // Each is answered before the next is opened, so that the server's pool cannot put two on one thread, where
+            // the second would wait for ever.
+            ask(&mut line, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", false)?;
+            free.push(line);
+        }
+        Ok(Lines { free: Mutex::new(free), returned: Condvar::new() })
+    }
+
+    /// The answer to a request; none when no line became free, or it broke.
+    pub(super) fn ask(&self, request: &str, is_head: bool) -> Option<Answer> {
+        let (mut free, _) = self
+            .returned
+            .wait_timeout_while(lock(&self.free), TURN_WITHIN, |free| free.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut line = free.pop()?;
+        drop(free);
+        match ask(&mut line, request, is_head) {
+            Ok(answer) => {
+                lock(&self.free).push(line);
+                self.returned.notify_one();
+                Some(answer)
+            }
+            Err(error) => {
+                tracing::error!("the viewer's server gave no answer: {error}");
+                None
+            }
+        }
+    }
+}
+
+/// Sends a request and reads the one answer to it, of which our own server always tells the length.
+fn ask(line: &mut UnixStream, request: &str, is_head: bool) -> io::Result<Answer> {
+    line.write_all(request.as_bytes())?;
+    let mut head = Vec::with_capacity(4096);
+    let mut chunk = [0; 4096];
+    let lengths = loop {
+        if let Some(lengths) = lengths(&head, is_head)? {
+            break lengths;
+        }
+        match line.read(&mut chunk)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => head.extend_from_slice(&chunk[..read]),
+        }
+    };
+    let begun = head.split_off(lengths.head);
+    // One body is not followed by another: requests go over a line one at a time.
+    let missing = lengths.body.checked_sub(begun.len()).ok_or(io::ErrorKind::InvalidData)?;
+    let mut body = Vec::with_capacity(lengths.body);
+    body.extend_from_slice(&begun);
+    let read = line.take(missing as u64).read_to_end(&mut body)?;
+    if read < missing {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Answer { head, body })
+}
+
+/// How long the two parts of an answer are.
+#[derive(Debug, PartialEq)]
+struct Lengths {
+    head: usize,
+    body: usize,
+}
+
+/// The lengths of an answer, as soon as its head is there.
+fn lengths(answer: &[u8], is_head: bool) -> io::Result<Option<Lengths>> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut headers);
+    let head = match response.parse(answer).map_err(io::Error::other)? {
+        httparse::Status::Complete(head) => head,
+        httparse::Status::Partial if answer.len() > HEAD_BYTES => {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        httparse::Status::Partial => return Ok(None),
+    };
+    if is_head || response.code == Some(304) {
+        return Ok(Some(Lengths { head, body: 0 }));
+    }
+    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Content-Length"));
+    let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
+    let body = length.ok_or_else(|| io::Error::other("an answer without its length"))?;
+    Ok(Some(Lengths { head, body }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_long_as_it_says_unless_it_has_no_body() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+        let head = answer.len() - 3;
+        assert_eq!(lengths(&answer[..head], false).unwrap(), Some(Lengths { head, body: 3 }));
+        assert_eq!(lengths(answer, true).unwrap(), Some(Lengths { head, body: 0 }));
+        assert_eq!(lengths(&answer[..10], false).unwrap(), None);
+        let known = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n";
+        assert_eq!(lengths(known, false).unwrap(), Some(Lengths { head: known.len(), body: 0 }));
+        assert!(lengths(b"HTTP/1.1 200 OK\r\n\r\n", false).is_err());
+    }
+}

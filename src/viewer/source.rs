@@ -1,0 +1,255 @@
+//! The data behind the routes, and what is shown when it is not what it should be.
+//!
+//! | file | in memory | live checks | shown |
+//! |---|---|---|---|
+//! | good | | | it, and how far it can be believed *now* |
+//! | missing | | given | live checks; the latest, stale, while new ones take too long |
+//! | missing, unreadable, invalid | an earlier good one | | that one, stale, with the reason |
+//! | missing, unreadable, invalid | nothing | | no data, with the reason |
+//!
+//! The file is read when it changed; how far it can be believed is judged at every request, because silence alone
+//! makes it stale.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::document::Written;
+use super::live::{Live, PATIENCE};
+use super::{Clock, LiveChecks};
+use crate::status::Timestamp;
+use crate::status::read::{Boot, Freshness, ReadError};
+
+/// Where the data comes from, and what was read last.
+pub(super) struct Source {
+    path: PathBuf,
+    boot: Option<Boot>,
+    now: Clock,
+    live: Option<Live>,
+    file: Mutex<File>,
+}
+
+/// What is known of the file.
+struct File {
+    /// What the file looked like when it was last read; none when that must be tried again.
+    seen: Option<Version>,
+    content: Result<Arc<Written>, Bad>,
+    /// The log says that it cannot be shown.
+    is_told_bad: bool,
+}
+
+/// A file that cannot be shown.
+#[derive(Clone)]
+struct Bad {
+    problem: Arc<ReadError>,
+    /// The last good content.
+    kept: Option<Arc<Written>>,
+}
+
+/// A file with the same version has the same content: the monitor replaces it whole, so even a second one within
+/// the clock's granularity has another inode. The change time is there for permissions that were mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// What a request gets to see.
+pub(super) struct Snapshot {
+    pub(super) data: Data,
+    /// Why it cannot be believed as it stands, in words; absent when it is fresh.
+    pub(super) reason: Option<String>,
+    pub(super) document: Arc<Written>,
+    /// Seconds since the document was made, by this machine's clock; absent without a document.
+    pub(super) age_s: Option<u64>,
+}
+
+/// What kind of data it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Data {
+    /// From the file, as believable as [`Freshness`] says.
+    File(Freshness),
+    /// From the file as it was: the present one cannot be read.
+    Kept,
+    /// No monitor has written; the viewer looked for itself.
+    Live,
+    /// It did, and a new look takes so long that the last one is old by now.
+    LiveBefore,
+    /// There is nothing to show.
+    None,
+}
+
+impl Data {
+    /// Whether what the document says holds now, and a monitor stands behind it.
+    pub(super) fn is_fresh(self) -> bool {
+        self == Data::File(Freshness::Fresh)
+    }
+
+    /// Whether the page must show the figures as old.
+    pub(super) fn is_stale(self) -> bool {
+        !self.is_fresh() && self != Data::Live
+    }
+
+    /// `fresh`, `stale`, `earlier_boot`, `stopped`, `future`, `live`, `none`.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Data::File(freshness) => freshness.as_str(),
+            Data::Kept | Data::LiveBefore => "stale",
+            Data::Live => "live",
+            Data::None => "none",
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn new(path: PathBuf, boot: Option<Boot>, now: Clock, live: Option<LiveChecks>) -> Source {
+        let not_read = Bad { problem: Arc::new(ReadError::Missing(path.display().to_string())), kept: None };
+        Source {
+            path,
+            boot,
+            now,
+            live: live.map(|checks| Live::new(checks, PATIENCE)),
+            file: Mutex::new(File { seen: None, content: Err(not_read), is_told_bad: false }),
+        }
+    }
+
+    /// What to show now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let Bad { problem, kept } = match self.look_at_file() {
+            Ok(document) => return self.judged(document),
+            Err(bad) => bad,
+        };
+        match (&*problem, kept, &self.live) {
+            (ReadError::Missing(_), _, Some(live)) => self.looked_live(live, &problem),
+            (_, Some(document), _) => {
+                let reason = format!("{problem}; these are the last good figures");
+                self.shown(Data::Kept, Some(reason), document)
+            }
+            (_, None, _) => self.nothing(problem.to_string()),
+        }
+    }
+
+    /// Reads the file if it is another one than last time.
+    fn look_at_file(&self) -> Result<Arc<Written>, Bad> {
+        let mut file = lock(&self.file);
+        // Asked before reading: when the file is replaced in between, the next request reads once more.
+        let version = std::fs::metadata(&self.path).ok().map(|metadata| Version::of(&metadata));
+        if version.is_none() || version != file.seen {
+            file.take(Written::read(&self.path), version);
+        }
+        file.content.clone()
+    }
+
+    fn judged(&self, document: Arc<Written>) -> Snapshot {
+        let freshness = Freshness::of(&document.head, (self.now)(), self.boot.as_ref());
+        let reason = reason(freshness, document.head.generated_at);
+        self.shown(Data::File(freshness), reason, document)
+    }
+
+    fn looked_live(&self, live: &Live, missing: &ReadError) -> Snapshot {
+        match live.look(&self.now) {
+            Ok(document) => {
+                let freshness = Freshness::of(&document.head, (self.now)(), self.boot.as_ref());
+                let (data, how) = match freshness {
+                    Freshness::Fresh => (Data::Live, "the viewer looked for itself".to_owned()),
+                    _ => (
+                        Data::LiveBefore,
+                        format!(
+                            "the viewer last looked for itself at {}, and its next look takes long",
+                            document.head.generated_at
+                        ),
+                    ),
+                };
+                self.shown(data, Some(format!("{missing}; {how}")), document)
+            }
+            Err(reason) => self.nothing(format!("{missing}, and {reason}")),
+        }
+    }
+
+    fn nothing(&self, reason: String) -> Snapshot {
+        Snapshot {
+            data: Data::None,
+            reason: Some(reason),
+            document: Arc::new(Written::nothing()),
+            age_s: None,
+        }
+    }
+
+    fn shown(&self, data: Data, reason: Option<String>, document: Arc<Written>) -> Snapshot {
+        let age_ms = (self.now)().as_millis().saturating_sub(document.head.generated_at.as_millis());
+        Snapshot { data, reason, document, age_s: Some(age_ms.max(0).unsigned_abs() / 1000) }
+    }
+}
+
+impl File {
+    /// Takes in what reading brought. Says so once when the file turns bad or good, not at each request.
+    fn take(&mut self, read: Result<Written, ReadError>, version: Option<Version>) {
+        self.seen = version;
+        match read {
+            Ok(document) => {
+                if std::mem::take(&mut self.is_told_bad) {
+                    tracing::info!("the status file can be read");
+                }
+                self.content = Ok(Arc::new(document));
+            }
+            Err(problem) => self.turn_bad(problem),
+        }
+    }
+
+    fn turn_bad(&mut self, problem: ReadError) {
+        // What the system refused it may grant the next time (a limit on open files); bad content stays bad.
+        if !matches!(problem, ReadError::Invalid { .. }) {
+            self.seen = None;
+        }
+        let is_news = match &self.content {
+            Ok(_) => true,
+            Err(known) => known.problem.to_string() != problem.to_string(),
+        };
+        if is_news {
+            tracing::warn!("{problem}; the viewer says so and shows nothing as well meanwhile");
+            self.is_told_bad = true;
+        }
+        let kept = match &self.content {
+            Ok(document) => Some(document.clone()),
+            Err(known) => known.kept.clone(),
+        };
+        self.content = Err(Bad { problem: Arc::new(problem), kept });
+    }
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Version {
+        Version {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// Why figures cannot be believed, in words. Moments rather than ages, so that the words, and with them the ETag,
+/// stay the same while nothing happens.
+fn reason(freshness: Freshness, made: Timestamp) -> Option<String> {
+    match freshness {
+        Freshness::Fresh => None,
+        Freshness::Stale { .. } => {
+            Some(format!("the monitor has written nothing since {made}: it died or hangs"))
+        }
+        Freshness::EarlierBoot => Some(format!(
+            "these figures are of {made}, before this machine was started: no monitor has written since"
+        )),
+        Freshness::Stopped => Some(format!("the monitor was stopped at {made}")),
+        Freshness::Future { .. } => Some(format!(
+            "these figures are dated {made}, later than this machine's clock: it was set back, or theirs was ahead"
+        )),
+    }
+}
+
+/// A lock that outlives a panic: what it guards is replaced whole or not at all.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

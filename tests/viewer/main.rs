@@ -1,0 +1,9 @@
+//! The viewer over real sockets. Each test has its own port, folder and clock; none sleeps.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod stage;
+
+mod data;
+mod routes;
+mod sockets;
