@@ -1,0 +1,1130 @@
+/*
+ * Wellkeep's page and widget, in one file without a build step:
+ *
+ *   <div data-wellkeep></div><script src="/static/status.js"></script>
+ *
+ * on any page. Attributes of the div, all optional:
+ *   data-services="a,b"   only these services, by key
+ *   data-refresh="15"     seconds between two looks; sooner while something is wrong, or before the data turns stale
+ *   data-src="/status/"   where the viewer is, if not where this script came from: on the page's own host and port,
+ *                         since the viewer does not yet allow pages of another origin to ask it (CORS)
+ *   data-admin            every detail of every check
+ *   data-page             the page is about nothing else: title and icon follow the state
+ * What stands in the div is shown until the script has come. A div that is added later is taken up by
+ * `wellkeep.mount()`, and let go of when it is removed.
+ *
+ * In reading order: `view` (pure: document -> what to say), `render` (text nodes and elements, never HTML strings),
+ * `poll`, `mount`. Ages are reckoned by the server's clock alone: its `Age` header, plus the time that has passed
+ * here since. Nothing is green unless the viewer vouched for it and it is younger than its own limit.
+ */
+(function () {
+  'use strict';
+
+  // ---------------------------------------------------------------------------------------------------------- view
+
+  /**
+   * What a state is called, how it looks, and its place: the worst first.
+   * @typedef {'good'|'warn'|'bad'|'info'|'muted'|'blocked'|'old'} Tone
+   * @type {Map<string, {label: string, tone: Tone, rank: number}>}
+   */
+  const STATES = new Map([
+    ['down', { label: 'ISSUE', tone: 'bad', rank: 0 }],
+    ['unstable', { label: 'UNSTABLE', tone: 'bad', rank: 1 }],
+    ['degraded', { label: 'DEGRADED', tone: 'warn', rank: 2 }],
+    ['unknown', { label: 'UNKNOWN', tone: 'muted', rank: 3 }],
+    ['starting', { label: 'STARTING', tone: 'info', rank: 4 }],
+    ['blocked', { label: 'BLOCKED', tone: 'blocked', rank: 5 }],
+    ['held', { label: 'HELD', tone: 'muted', rank: 6 }],
+    ['stopped', { label: 'STOPPED', tone: 'muted', rank: 7 }],
+    ['up', { label: 'OK', tone: 'good', rank: 8 }],
+  ]);
+
+  /** After so many seconds a document without its own `stale_after_s` is stale: three heartbeats of 5 s. */
+  const STALE_AFTER_S = 15;
+
+  /** A certificate is mentioned on the public page when it has at most so many days left. */
+  const CERTIFICATE_DAYS = 30;
+
+  /**
+   * A moment to show as "4 s ago" or "for 3 h". `seconds` is null when the age cannot be told.
+   * @typedef {{at: string, seconds: number|null, kind?: 'next'}} Moment
+   * @typedef {'pass'|'fail'|'unknown'|null} Verdict
+   * @typedef {{label: string, value: string|Moment}} Row
+   * @typedef {{id: string, label: string, value: string, verdict: Verdict}} Fact
+   * @typedef {{id: string, title: string, verdict: Verdict, reason: string|null, rows: Row[]}} Check
+   * @typedef {{at: Moment, from: string, to: string, tone: Tone, reason: string|null}} Change
+   * @typedef {{key: string, name: string, group: string|null, state: string, ok: unknown, label: string,
+   *   tone: Tone, primary: boolean, reason: string|null, facts: Fact[], checked: Moment|null, since: Moment|null,
+   *   rows: Row[], checks: Check[], history: Change[]}} Card
+   * @typedef {{tone: Tone, label: string, headline: string, text: string}} Words
+   * @typedef {Words & {updated: Moment|null, answered: Moment|null, host: string|null, live: boolean,
+   *   counts: {label: string, tone: Tone, count: number}[]}} Banner
+   * @typedef {{fresh: boolean, kind: string, wrong: boolean, now: number|null, banner: Banner,
+   *   notices: {id: string, tone: Tone, title: string, text: string}[], cards: Card[],
+   *   panels: {id: string, title: string, rows: Row[]}[], title: string, spoken: string}} View
+   */
+
+  /**
+   * What there is to say. Pure: no clock, no DOM.
+   * @param {unknown} document the answer of `/api/status`; null while there is none
+   * @param {number|null} age its age in seconds now, by the server's clock; null when that cannot be told
+   * @param {{services?: string[], admin?: boolean, title?: string, lost?: string|null,
+   *   answeredAge?: number|null}} [options]
+   *   `lost`: why the viewer cannot be asked at the moment; `answeredAge`: how old the document was when it came
+   * @returns {View}
+   */
+  function view(document, age, options = {}) {
+    const { services = [], admin = false, title = '', lost = null, answeredAge = null } = options;
+    const source = record(document);
+    const kind = freshness(document, age, lost);
+    const fresh = kind === 'fresh' || kind === 'live';
+    const generated = instant(source.generated_at);
+    const now = generated === null || age === null || kind === 'future' ? null : generated + age * 1000;
+    const at = (time) => moment(new Date(time).toISOString(), now);
+
+    const cards = pick(record(source.services), services)
+      .map(([key, service]) => card(key, service, { fresh, now, admin }))
+      .sort((a, b) => rank(a.state) - rank(b.state) || b.primary - a.primary);
+    const issues = fresh ? cards.filter(isIssue) : [];
+    const words = fresh ? verdict(cards, source) : distrust(kind, source, lost);
+    const host = text(record(source.host).name);
+    return {
+      fresh,
+      kind,
+      wrong: !fresh || cards.some((one) => !['up', 'stopped', 'held'].includes(one.state)),
+      now,
+      banner: {
+        ...words,
+        updated: generated === null ? null : at(generated),
+        answered: kind === 'lost' && now !== null ? at(generated + answeredAge * 1000) : null,
+        host: host !== null && title.includes(host) ? null : host,
+        live: isLive(source),
+        counts: fresh ? counts(cards) : [],
+      },
+      notices: notices(kind, source),
+      cards,
+      panels: admin ? panels(source, now) : [],
+      title: tabTitle(words, issues.length, title),
+      spoken: issues.slice(0, 3).map((one) => `${one.name}: ${one.label}.`).join(' '),
+    };
+  }
+
+  /**
+   * How far the document can be believed: the viewer's word (`fresh`, `live`, `stale`, `earlier_boot`, `stopped`,
+   * `future`, `none`), or what only the browser can know: `loading`, `lost`, `waiting` (it was fresh when it came,
+   * and has grown too old here since), `undated`.
+   */
+  function freshness(document, age, lost) {
+    const source = record(document);
+    const said = text(record(source.viewer).data);
+    if (lost !== null) return 'lost';
+    if (document === null || document === undefined) return 'loading';
+    if (said !== null && said !== 'fresh' && said !== 'live') return said;
+    if (record(source.monitor).state === 'stopped') return 'stopped';
+    if (source.stale === true) return 'stale';
+    if (age === null) return 'undated';
+    // A bare status.json from some other server carries no verdict: its age decides.
+    const limit = number(source.stale_after_s) ?? STALE_AFTER_S;
+    return age <= limit ? (said ?? 'fresh') : source.stale === false ? 'waiting' : 'stale';
+  }
+
+  /** The services to show with their keys; one that was asked for and does not exist is shown as such. */
+  function pick(services, wanted) {
+    if (wanted.length === 0) return Object.entries(services);
+    const missing = { state: 'unknown', reason: 'There is no service with this key in monitor.yml.' };
+    return [...new Set(wanted)].map((key) => [key, Object.hasOwn(services, key) ? services[key] : missing]);
+  }
+
+  /** @returns {Card} */
+  function card(key, value, { fresh, now, admin }) {
+    const service = record(value);
+    const state = stateOf(service);
+    const { label, tone } = STATES.get(state) ?? { label: state.toUpperCase(), tone: 'muted' };
+    return {
+      key,
+      name: text(service.name) ?? key,
+      group: text(service.group),
+      state,
+      ok: service.ok,
+      label: fresh ? label : `was ${label}`,
+      tone: fresh ? tone : 'old',
+      primary: service.primary === true,
+      reason: reasonLines(text(service.reason)),
+      facts: facts(service),
+      checked: moment(service.last_checked, now),
+      since: moment(service.since, now),
+      rows: admin ? serviceRows(key, service, now) : [],
+      checks: admin ? checks(service, now) : [],
+      history: admin ? history(service, now) : [],
+    };
+  }
+
+  /** The state; a document with the flag alone has only two. */
+  function stateOf(service) {
+    return text(service.state) ?? (service.ok === true ? 'up' : service.ok === false ? 'down' : 'unknown');
+  }
+
+  /** A state that this script does not know stands with those that cannot be told. */
+  function rank(state) {
+    return (STATES.get(state) ?? { rank: 3 }).rank;
+  }
+
+  function isIssue(one) {
+    return one.state === 'down' || one.state === 'unstable' || one.state === 'blocked';
+  }
+
+  /** "http: refused; port: refused" as one line for each check, under the names that the card gives them. */
+  function reasonLines(reason) {
+    const part = /(^|; )(http|port|systemd|process): /g;
+    return reason?.replace(part, (_, before, id) => `${before && '\n'}${KINDS[id].label}: `) ?? null;
+  }
+
+  // ----- what the banner says
+
+  /** The banner over data that can be believed: the worst that there is. @returns {Words} */
+  function verdict(cards, source) {
+    const total = cards.length;
+    const say = (state, headline, words = '') => {
+      const { label, tone } = STATES.get(state);
+      return { tone, label, headline, text: words };
+    };
+    if (total === 0) {
+      const path = text(record(record(source.monitor).config).path) ?? '/etc/wellkeep/monitor.yml';
+      const words = `Edit ${path}, then reload the monitor.`;
+      return { tone: 'muted', label: 'EMPTY', headline: 'No services configured', text: words };
+    }
+    const issues = cards.filter(isIssue);
+    if (issues.length > 0) return issueVerdict(cards, issues);
+
+    const inState = (...states) => cards.filter((one) => states.includes(one.state)).length;
+    const [up, degraded, starting] = [inState('up'), inState('degraded'), inState('starting')];
+    const resting = inState('stopped', 'held');
+    const unclear = total - up - degraded - starting - resting;
+    const some = (count, words) =>
+      total === 1 ? `${cards[0].name} is ${words}` : `${count} of ${total} services ${are(count)} ${words}`;
+    if (degraded > 0) return say('degraded', some(degraded, 'degraded'));
+    if (unclear > 0)
+      return say('unknown', some(unclear, 'not known'), 'Not looked yet, or the checks cannot tell.');
+    if (starting > 0) return say('starting', some(starting, 'starting'));
+    if (resting === 0)
+      return say('up', total === 1 ? `${cards[0].name} is well` : `All ${total} services are well`);
+    const rest = restWords(cards.filter((one) => one.state === 'stopped' || one.state === 'held'));
+    if (up === 0) return say('stopped', 'No service is running', rest);
+    const running = up === 1 ? 'The running service is well' : `All ${up} running services are well`;
+    // Green says that nothing is missed: systemd cannot tell who stopped a unit, nor whether that was meant.
+    return say(cards.some((one) => one.ok === false) ? 'stopped' : 'up', running, rest);
+  }
+
+  /** "1 is stopped: Mail." */
+  function restWords(cards) {
+    const states = new Set(cards.map((one) => one.state));
+    const state = states.size > 1 ? 'stopped or on hold' : states.has('held') ? 'on hold' : 'stopped';
+    return `${cards.length} ${are(cards.length)} ${state}: ${sequence(cards.map((one) => one.name))}.`;
+  }
+
+  /**
+   * The banner when something is down. Primary services drive words and colour: while every one of them is well, the
+   * colour is that of a part. @returns {Words}
+   */
+  function issueVerdict(cards, issues) {
+    const say = (tone, headline, ...words) => ({ tone, label: 'ISSUE', headline, text: words.join(' ') });
+    const have = (count, all) => `${count} of ${all} ${count === 1 ? 'has' : 'have'} an issue`;
+    const total = cards.length;
+    const names = `${sequence(issues.map((one) => `${one.name} is ${one.state}`))}.`;
+    const primaries = cards.filter((one) => one.primary);
+    const main = issues.filter((one) => one.primary);
+    if (main.length > 0) {
+      const others = issues.length - main.length;
+      const headline =
+        main.length === 1
+          ? `${main[0].name} is ${main[0].state}`
+          : have(main.length, `${primaries.length} main services`);
+      if (others === 0) return say('bad', headline);
+      return say('bad', headline, `${have(others, `the other ${plural(total - main.length, 'service')}`)} too.`);
+    }
+    if (total === 1) return say('bad', `${issues[0].name} is ${issues[0].state}`);
+    const headline = have(issues.length, `${total} services`);
+    if (primaries.length === 0 || primaries.some((one) => one.state !== 'up'))
+      return say('bad', headline, names);
+    const well = sequence(primaries.map((one) => one.name));
+    const [noun, verb] = primaries.length === 1 ? ['service', 'is'] : ['services', 'are'];
+    return say('warn', headline, names, `The main ${noun}, ${well}, ${verb} well.`);
+  }
+
+  /**
+   * The banner over data that cannot be believed. No figure that moves: a screen reader would read it each second.
+   * @returns {Words}
+   */
+  function distrust(kind, source, lost) {
+    const why = sentence(text(record(source.viewer).reason));
+    const below = 'Below is what was last known.';
+    const old = (headline, ...words) => ['OLD DATA', headline, ...words, below];
+    const ageless = old('The age of the data cannot be told', why);
+    const said = {
+      __proto__: null, // `kind` may be any word of a later viewer
+      loading: ['', 'Asking for the status'],
+      waiting: old('The data is late', 'Asking again.'),
+      stale: old(isLive(source) ? 'The last look is old' : 'The monitor has stopped reporting', why),
+      lost: ['NO CONNECTION', 'No connection to Wellkeep', sentence(lost), source.services ? below : ''],
+      none: ['NO DATA', 'There is no data', why || 'No monitor has written a status here.'],
+      stopped: old('The monitor was stopped', why, 'Nobody is watching.'),
+      earlier_boot: old('The data is from before the last reboot', why, 'The monitor has not started since.'),
+      future: ageless,
+      undated: ageless,
+    };
+    const [label, headline, ...words] = said[kind] ?? said.stale;
+    const tone = kind === 'loading' ? 'muted' : 'old';
+    return { tone, label, headline, text: words.filter((one) => one !== '').join(' ') };
+  }
+
+  function counts(cards) {
+    const found = new Map();
+    for (const { state, label, tone } of cards) {
+      const count = (found.get(state)?.count ?? 0) + 1;
+      found.set(state, { label, tone, count });
+    }
+    return [...found.values()];
+  }
+
+  /** Whether the viewer looked for itself, as there is no monitor. */
+  function isLive(source) {
+    return source.mode === 'live_checks' || record(source.viewer).data === 'live';
+  }
+
+  function notices(kind, source) {
+    const found = [];
+    if (isLive(source)) {
+      const when = kind === 'live' || kind === 'fresh' ? 'just now, once' : 'once';
+      const words =
+        `No monitor is running, so the services were looked at ${when}. ` +
+        'A single failure shows as an issue, and nothing is restarted.';
+      found.push({ id: 'live', tone: 'info', title: 'Live checks', text: words });
+    }
+    const error = text(record(record(source.monitor).config).error);
+    if (error !== null)
+      found.push({ id: 'config', tone: 'warn', title: 'The new configuration is not in force', text: error });
+    return found;
+  }
+
+  /** The tab's title: what is wrong comes first, because tabs are narrow. */
+  function tabTitle({ tone, label }, issues, base) {
+    if (issues > 0) return `(${issues}) ISSUE · ${base}`;
+    return tone === 'good' || label === '' ? base : `${label} · ${base}`;
+  }
+
+  // ----- what a check read
+
+  /**
+   * The kinds of checks, by their name in the document: what the card calls one and says of it in a line, and every
+   * detail for the admin page.
+   * @type {Object<string, {label: string, title: string, value: (check: object, verdict: Verdict) => string,
+   *   rows: (check: object, now: number|null) => [string, string|Moment|null][]}>}
+   */
+  const KINDS = {
+    http: {
+      label: 'HTTP',
+      title: 'HTTP',
+      value: (http, verdict) =>
+        joined(text(http.status_code), milliseconds(http.latency_ms)) ||
+        (verdict === 'unknown' ? 'unknown' : 'no answer'),
+      rows: (http) => [
+        ['URL', text(http.url)],
+        ['Status', text(http.status_code)],
+        ['Latency', milliseconds(http.latency_ms)],
+        ['Certificate', daysLeft(http)],
+        ['Valid until', text(http.certificate?.not_after) && shortTime(http.certificate.not_after)],
+      ],
+    },
+    port: {
+      label: 'Port',
+      title: 'Port',
+      value: (port, verdict) =>
+        joined(address(port), { pass: 'open', fail: 'no connection', unknown: 'unknown' }[verdict]),
+      rows: (port) => [
+        ['Host', text(port.host)],
+        ['Port', text(port.port)],
+        ['Socket', text(port.path)],
+        ['Latency', milliseconds(port.latency_ms)],
+      ],
+    },
+    systemd: {
+      label: 'Unit',
+      title: 'systemd unit',
+      value: (unit) => {
+        const load = text(unit.load_state);
+        const state = load === null || load === 'loaded' ? activeState(unit) : load;
+        return joined(state, unit.restarts > 0 && plural(unit.restarts, 'restart'));
+      },
+      rows: (unit, now) => [
+        ['Unit', text(unit.unit)],
+        ['Active', activeState(unit)],
+        ['Loaded', text(unit.load_state)],
+        ['At boot', text(unit.unit_file_state)],
+        ['Last result', text(unit.result)],
+        ['Restarts', text(unit.restarts)],
+        ['Main process', text(unit.main_pid)],
+        ['Memory', bytes(unit.memory_bytes)],
+        ['Last change', moment(unit.since, now)],
+      ],
+    },
+    process: {
+      label: 'Processes',
+      title: 'Processes',
+      value: (process, verdict) => {
+        const [count, min, max] = [process.count, process.min, process.max].map(number);
+        if (count === null) return 'unknown';
+        if (verdict === 'fail' && min !== null && count < min) return `${count} running, ${min} needed`;
+        if (verdict === 'fail' && max !== null && count > max) return `${count} running, ${max} allowed`;
+        return `${count} running`;
+      },
+      rows: (process) => [
+        ['Running', text(process.count)],
+        ['At least', text(process.min)],
+        ['At most', text(process.max)],
+        ['Memory', bytes(process.memory_bytes)],
+        ['Oldest runs', duration(number(process.oldest_s))],
+        ['Youngest runs', duration(number(process.youngest_s))],
+        ['Process ids', Array.isArray(process.pids) ? process.pids.map(String).join(', ') : null],
+      ],
+    },
+  };
+
+  /** The checks that a service has, with what is known of their kind. */
+  function checksOf(service) {
+    return Object.entries(KINDS)
+      .filter(([id]) => service[id])
+      .map(([id, kind]) => ({ id, kind, check: record(service[id]) }));
+  }
+
+  /** The figures on a card. @returns {Fact[]} */
+  function facts(service) {
+    return checksOf(service).flatMap(({ id, kind, check }) => {
+      const verdict = verdictOf(check);
+      const fact = { id, label: kind.label, value: kind.value(check, verdict), verdict };
+      const days = number(check.certificate?.days_left);
+      if (days === null || days > CERTIFICATE_DAYS) return [fact];
+      return [fact, { id: 'certificate', label: 'Certificate', value: daysLeft(check), verdict: null }];
+    });
+  }
+
+  /** Every detail of every check, for the admin page. @returns {Check[]} */
+  function checks(service, now) {
+    return checksOf(service).map(({ id, kind, check }) => {
+      const severity = ['Severity', check.severity === 'warning' && 'warning: never more than degraded'];
+      const details = rows(...kind.rows(check, now), severity);
+      return { id, title: kind.title, verdict: verdictOf(check), reason: text(check.reason), rows: details };
+    });
+  }
+
+  /** @returns {Verdict} */
+  function verdictOf(check) {
+    if (['pass', 'fail', 'unknown'].includes(check.outcome)) return check.outcome;
+    return check.ok === true ? 'pass' : check.ok === false ? 'fail' : null;
+  }
+
+  /** The address without what goes without saying: this machine. */
+  function address(port) {
+    const [host, at] = [text(port.host), text(port.port)];
+    if (at === null) return text(port.path);
+    if (host === null || ['127.0.0.1', 'localhost', '::1'].includes(host)) return at;
+    return `${host.includes(':') ? `[${host}]` : host}:${at}`;
+  }
+
+  function activeState(unit) {
+    const sub = text(unit.sub_state);
+    return (text(unit.state) ?? 'unknown') + (sub === null ? '' : ` (${sub})`);
+  }
+
+  function daysLeft(http) {
+    const days = number(http.certificate?.days_left);
+    if (days === null) return null;
+    return days < 0 ? `expired ${plural(-days, 'day')} ago` : `${plural(days, 'day')} left`;
+  }
+
+  // ----- what else the admin page shows
+
+  /** Rows without a value are left out. @returns {Row[]} */
+  function rows(...pairs) {
+    return pairs.filter(([, value]) => value).map(([label, value]) => ({ label, value }));
+  }
+
+  function serviceRows(key, service, now) {
+    const next = moment(service.next_check, now);
+    const failures = number(service.consecutive_failures) ?? 0;
+    return rows(
+      ['Key', key],
+      ['State', stateOf(service)],
+      ['Failures in a row', failures > 0 ? String(failures) : null],
+      ['Next check', next && { ...next, kind: 'next' }],
+      ['Depends on', Array.isArray(service.depends_on) ? service.depends_on.map(String).join(', ') : null],
+      ['Main service', service.primary === true ? 'yes' : null],
+    );
+  }
+
+  /** The newest first. @returns {Change[]} */
+  function history(service, now) {
+    const list = Array.isArray(service.history) ? service.history.map(record) : [];
+    return list.reverse().map((change) => ({
+      at: moment(change.at, now) ?? { at: '', seconds: null },
+      from: text(change.from) ?? '?',
+      to: text(change.to) ?? '?',
+      tone: (STATES.get(change.to) ?? { tone: 'muted' }).tone,
+      reason: text(change.reason),
+    }));
+  }
+
+  function panels(source, now) {
+    const host = record(source.host);
+    const monitor = record(source.monitor);
+    const config = record(monitor.config);
+    const viewer = record(source.viewer);
+    const load = Array.isArray(host.load) ? host.load.filter(Number.isFinite) : [];
+    const [total, free] = [number(host.memory_total_bytes), number(host.memory_available_bytes)];
+    const percent = Math.round((100 * free) / total);
+    const memory = total && free !== null && `${bytes(free)} of ${bytes(total)} (${percent} %)`;
+    const panel = (id, title, ...pairs) => ({ id, title, rows: rows(...pairs) });
+    return [
+      panel(
+        'host',
+        'Host',
+        ['Name', text(host.name)],
+        ['System', text(host.os)],
+        ['Kernel', text(host.kernel)],
+        ['Up for', duration(number(host.uptime_s))],
+        ['CPUs', text(host.cpus)],
+        ['Load average', load.map((one) => one.toFixed(2)).join(', ')],
+        ['Memory free', memory],
+      ),
+      panel(
+        'monitor',
+        'Monitor',
+        ['State', text(monitor.state)],
+        ['Version', text(monitor.version)],
+        ['Process id', text(monitor.pid)],
+        ['Started', moment(monitor.started_at, now)],
+        ['Configuration', text(config.path)],
+        ['Loaded', moment(config.loaded_at, now)],
+      ),
+      panel(
+        'data',
+        'Data',
+        ['Mode', text(source.mode)],
+        ['Freshness', text(viewer.data)],
+        ['Why', text(viewer.reason)],
+        ['Written', moment(source.generated_at, now)],
+        ['Written times', text(source.sequence)],
+        ['Too old after', duration(number(source.stale_after_s))],
+        ['Viewer version', text(viewer.version)],
+      ),
+    ].filter((panel) => panel.rows.length > 0);
+  }
+
+  // ----- words and figures
+
+  /** Anything that is not an object is an empty one: a field may be missing, null or of another type. */
+  function record(value) {
+    return isObject(value) ? value : {};
+  }
+
+  function isObject(value) {
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  }
+
+  function number(value) {
+    return typeof value === 'number' && Number.isFinite(value) ? value : null;
+  }
+
+  function text(value) {
+    if (typeof value === 'string') return value === '' ? null : value;
+    return number(value) === null ? null : String(value);
+  }
+
+  /** Milliseconds since 1970 of an RFC 3339 time. */
+  function instant(value) {
+    return typeof value === 'string' ? number(Date.parse(value)) : null;
+  }
+
+  /** @returns {Moment|null} */
+  function moment(value, now) {
+    const time = instant(value);
+    if (time === null) return null;
+    return { at: value, seconds: now === null ? null : (now - time) / 1000 };
+  }
+
+  /** "4 s", "3 min 20 s", "12 d 4 h". */
+  function duration(seconds) {
+    if (seconds === null) return null;
+    const units = Object.entries({ d: 86400, h: 3600, min: 60, s: 1 });
+    let rest = Math.max(0, Math.floor(seconds));
+    const first = units.findIndex(([, size]) => rest >= size);
+    if (first === -1) return '0 s';
+    const parts = [];
+    for (const [name, size] of units.slice(first, first + 2)) {
+      if (rest >= size) parts.push(`${Math.floor(rest / size)} ${name}`);
+      rest %= size;
+    }
+    return parts.join(' ');
+  }
+
+  /** A moment in words. Without a known age the moment itself is said. */
+  function phrase(kind, at, seconds) {
+    if (seconds === null) return `${kind === 'for' ? 'since' : 'at'} ${shortTime(at)}`;
+    if (kind === 'for') return `for ${duration(seconds)}`;
+    if (kind === 'next') return seconds < 0 ? `in ${duration(Math.ceil(-seconds))}` : 'now';
+    return seconds < 1 ? 'just now' : `${duration(seconds)} ago`;
+  }
+
+  function shortTime(at) {
+    return at.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC');
+  }
+
+  function milliseconds(value) {
+    const ms = number(value);
+    if (ms === null) return null;
+    if (ms < 1) return '<1 ms';
+    return ms < 10000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
+  }
+
+  function bytes(value) {
+    const size = number(value);
+    if (size === null) return null;
+    const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+    const power = size < 1 ? 0 : Math.min(Math.floor(Math.log2(size) / 10), units.length - 1);
+    const scaled = size / 1024 ** power;
+    return `${scaled.toFixed(power === 0 || scaled >= 100 ? 0 : 1)} ${units[power]}`;
+  }
+
+  function joined(...parts) {
+    return parts.filter(Boolean).join(' · ');
+  }
+
+  function plural(count, word) {
+    return `${count} ${word}${count === 1 ? '' : 's'}`;
+  }
+
+  function are(count) {
+    return count === 1 ? 'is' : 'are';
+  }
+
+  /** "a", "a and b", "a, b and c", "a, b, c and 4 more". */
+  function sequence(names) {
+    const shown = names.length > 4 ? [...names.slice(0, 3), `${names.length - 3} more`] : names;
+    return shown.length < 2 ? shown.join('') : `${shown.slice(0, -1).join(', ')} and ${shown.at(-1)}`;
+  }
+
+  function sentence(words) {
+    if (words === null) return '';
+    // A path or a file's name at the start keeps its letters.
+    const first = /^[a-z]+[ ,;:]/.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
+    return /[.!?]$/.test(first) ? first : `${first}.`;
+  }
+
+  // -------------------------------------------------------------------------------------------------------- render
+
+  /**
+   * An element or a text to be. What `reconcile` makes of it is the same node each time, so that focus, selection and
+   * scroll position survive a refresh. `key` tells it from its siblings.
+   * @typedef {{tag: string, key: string, attributes: Object<string, string>, children: Spec[], text?: string}} Spec
+   */
+
+  /**
+   * `el('p.name', {title: 'x'}, child, ...)`. Children that are null, false or empty are left out and leave their place
+   * free, so that those after them stay who they are; the members of a list have a `key` of their own instead.
+   * @returns {Spec}
+   */
+  function el(name, attributes, ...children) {
+    const [tag, ...classes] = name.split('.');
+    const { key, ...rest } = attributes ?? {};
+    if (classes.length > 0) rest.class = classes.map((one) => `wk-${one}`).join(' ');
+    const spec = { tag, key: key === undefined ? undefined : `key ${key}`, attributes: rest, children: [] };
+    children.forEach((child, place) => {
+      if (!child) return;
+      if (Array.isArray(child)) return void spec.children.push(...child);
+      const one = typeof child === 'string' ? { tag: '#text', text: child } : child;
+      one.key ??= `${one.tag} ${place}`;
+      spec.children.push(one);
+    });
+    return spec;
+  }
+
+  /** The widget as specs. */
+  function template(seen, admin) {
+    return el(
+      'div',
+      null,
+      bannerSpec(seen.banner, seen.spoken),
+      seen.notices.map(({ id, tone, title, text }) =>
+        el('p.notice', { key: id, 'data-wk-tone': tone }, el('strong', null, title), ' ', text),
+      ),
+      seen.panels.length > 0 && el('div.panels', null, seen.panels.map(panelSpec)),
+      seen.cards.length > 0 &&
+        el(
+          admin ? 'ul.cards.cards-admin' : 'ul.cards',
+          { role: 'list', 'aria-label': 'Services, the worst first' },
+          seen.cards.map((one) => cardSpec(one, admin)),
+        ),
+    ).children;
+  }
+
+  const SIGNS = { good: '✓', warn: '!', bad: '✕', info: '…', muted: '?', blocked: '✕', old: '!' };
+
+  function bannerSpec(banner, spoken) {
+    const { tone, label, headline, text, updated, answered, host, live, counts } = banner;
+    const numbers = counts.map((one) =>
+      el('li.count', { key: one.label, 'data-wk-tone': one.tone }, `${one.count} ${one.label}`),
+    );
+    return el(
+      'section.banner',
+      { 'data-wk-tone': tone, 'aria-label': 'Overall state' },
+      el('span.sign', { 'aria-hidden': 'true' }, label === '' ? '…' : SIGNS[tone]),
+      el(
+        'div.said',
+        null,
+        tone === 'old' && el('p.kicker', null, label),
+        el(
+          'div',
+          { role: 'status', 'aria-live': 'polite', 'aria-atomic': 'true' },
+          el('h2.headline', null, headline),
+          spoken && el('p.unseen', null, spoken),
+        ),
+        text && el('p.text', null, text),
+        el(
+          'p.meta',
+          null,
+          updated && el('span', null, 'Updated ', timeSpec(updated, 'ago')),
+          answered && el('span', null, 'Last answer ', timeSpec(answered, 'ago')),
+          host && el('span', null, host),
+          live && el('span.chip', null, 'LIVE CHECKS'),
+        ),
+      ),
+      counts.length > 1 && el('ul.counts', { role: 'list', 'aria-label': 'Services by state' }, numbers),
+    );
+  }
+
+  function panelSpec({ id, title, rows }) {
+    return el('section.panel', { key: id }, el('h3.panel-title', null, title), rowsSpec('dl.rows', rows));
+  }
+
+  function cardSpec(one, admin) {
+    return el(
+      'li.card',
+      { key: one.key, 'data-wk-key': one.key, 'data-wk-state': one.state, 'data-wk-tone': one.tone },
+      el(
+        'div.head',
+        null,
+        el('div.names', null, one.group && el('p.group', null, one.group), el('h3.name', null, one.name)),
+        el('span.label', null, one.label),
+      ),
+      one.reason && el('p.reason', null, one.reason),
+      !admin && one.facts.length > 0 && el('dl.facts', null, one.facts.map(factSpec)),
+      admin && rowsSpec('dl.rows.line', one.rows),
+      admin && el('div.detail', null, one.checks.map(checkSpec)),
+      one.history.length > 0 && changesSpec(one.history),
+      el(
+        'p.foot',
+        null,
+        one.checked
+          ? el('span', null, 'checked ', timeSpec(one.checked, 'ago'))
+          : el('span', null, 'not checked yet'),
+        // How long a state has lasted is known only while somebody watches.
+        one.since && one.tone === 'old' && el('span', null, 'last change ', timeSpec(one.since, 'ago')),
+        one.since && one.tone !== 'old' && el('span', null, `${one.label} `, timeSpec(one.since, 'for')),
+      ),
+    );
+  }
+
+  function factSpec({ id, label, value, verdict }) {
+    return el(
+      'div.fact',
+      { key: id, ...verdictAttribute(verdict) },
+      el('dt', null, label),
+      el('dd', null, markSpec(verdict) ?? el('span.mark', null), el('span', null, value)),
+    );
+  }
+
+  function checkSpec({ id, title, verdict, reason, rows }) {
+    return el(
+      'section.check',
+      { key: id, ...verdictAttribute(verdict) },
+      el('h4.check-title', null, markSpec(verdict), title),
+      reason && el('p.check-reason', null, reason),
+      rowsSpec('dl.rows', rows),
+    );
+  }
+
+  function changesSpec(history) {
+    const changes = history.map(({ at, from, to, tone, reason }) =>
+      el(
+        'li.change',
+        { key: `${at.at} ${from} ${to}`, 'data-wk-tone': tone },
+        el('span.when', null, timeSpec(at, 'ago')),
+        el('span', null, `${from} → `, el('b', null, to), reason && `: ${reason}`),
+      ),
+    );
+    return el(
+      'section.check',
+      null,
+      el('h4.check-title', null, 'Latest changes'),
+      el('ol.change-list', { role: 'list' }, changes),
+    );
+  }
+
+  /** Colour never speaks alone: a mark for the eye, a word for the ear. */
+  function markSpec(verdict) {
+    if (verdict === null) return null;
+    const marks = { pass: ['✓', 'passes: '], fail: ['✕', 'fails: '], unknown: ['?', 'cannot tell: '] };
+    const [sign, word] = marks[verdict];
+    return el('span.mark', null, el('span', { 'aria-hidden': 'true' }, sign), el('span.unseen', null, word));
+  }
+
+  function verdictAttribute(verdict) {
+    return verdict === null ? {} : { 'data-wk-verdict': verdict };
+  }
+
+  function rowsSpec(name, list) {
+    const rows = list.map(({ label, value }) => {
+      const said = typeof value === 'string' ? value : timeSpec(value, value.kind ?? 'ago');
+      return el('div.row', { key: label }, el('dt', null, label), el('dd', null, said));
+    });
+    return el(name, null, rows);
+  }
+
+  function timeSpec({ at, seconds }, kind) {
+    const attributes = { datetime: at, title: shortTime(at), 'data-wk-time': kind };
+    return el('time', attributes, phrase(kind, at, seconds));
+  }
+
+  /** The spec that a node was last made to look like. Nodes that are not here are not ours, and are left alone. */
+  const made = new WeakMap();
+
+  /** Makes the children of `parent` what `specs` say, touching only what differs. */
+  function reconcile(parent, specs) {
+    const known = new Map();
+    for (const node of parent.childNodes) if (made.has(node)) known.set(made.get(node).key, node);
+    let cursor = parent.firstChild;
+    for (const spec of specs) {
+      const node = known.get(spec.key) ?? create(spec, parent.ownerDocument);
+      known.delete(spec.key);
+      update(node, spec);
+      // One that has moved away from here steps aside, instead of all that follow moving up.
+      if (cursor !== null && cursor.nextSibling === node) {
+        const moved = cursor;
+        cursor = node;
+        parent.removeChild(moved);
+      }
+      if (node === cursor) cursor = cursor.nextSibling;
+      else parent.insertBefore(node, cursor);
+    }
+    for (const node of known.values()) node.remove();
+  }
+
+  function create(spec, owner) {
+    return spec.tag === '#text' ? owner.createTextNode('') : owner.createElement(spec.tag);
+  }
+
+  function update(node, spec) {
+    const before = made.get(node)?.attributes ?? {};
+    made.set(node, spec);
+    if (spec.tag === '#text') {
+      // The node's own text and not the one before: ages move on between two specs.
+      if (node.data !== spec.text) node.data = spec.text;
+      return;
+    }
+    for (const [name, value] of Object.entries(spec.attributes))
+      if (before[name] !== value) node.setAttribute(name, value);
+    for (const name of Object.keys(before)) if (!(name in spec.attributes)) node.removeAttribute(name);
+    reconcile(node, spec.children);
+  }
+
+  /** With more cards than this, those off the screen are not laid out. */
+  const MANY_CARDS = 60;
+
+  /** Draws what was seen into a widget's element. A node that had to move keeps the focus. */
+  function render(element, seen, admin) {
+    const owner = element.ownerDocument;
+    const focused = owner.activeElement;
+    element.classList.add('wk-root');
+    element.classList.toggle('wk-many', seen.cards.length > MANY_CARDS);
+    reconcile(element, template(seen, admin));
+    if (focused !== owner.activeElement && element.contains(focused)) focused.focus({ preventScroll: true });
+  }
+
+  /** Moves the ages on, without a new look at anything else. */
+  function renderAges(element, now) {
+    for (const time of element.querySelectorAll('time[data-wk-time]')) {
+      const at = time.getAttribute('datetime');
+      const words = phrase(time.dataset.wkTime, at, (now - Date.parse(at)) / 1000);
+      if (time.firstChild !== null && time.firstChild.data !== words) time.firstChild.data = words;
+    }
+  }
+
+  /** The tab's icon: a sign besides its colour. */
+  const ICONS = {
+    good: ['#15803d', '<path d="M9 17l5 5 9-11"/>'],
+    warn: ['#b45309', '<path d="M16 8v10M16 23v.5"/>'],
+    bad: ['#c62828', '<path d="M10 10l12 12M22 10L10 22"/>'],
+    info: ['#1d5fc0', '<path d="M10 16h12"/>'],
+    muted: ['#6b7280', '<path d="M10 16h12"/>'],
+  };
+
+  /** Title and icon of the tab. */
+  function renderTab(owner, seen) {
+    if (owner.title !== seen.title) owner.title = seen.title;
+    const icon = owner.querySelector('link[rel~="icon"]');
+    if (icon === null) return;
+    const [colour, sign] = ICONS[seen.banner.tone] ?? ICONS.muted;
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="${colour}"/><g fill="none" stroke="#fff" stroke-width="4" stroke-linecap="round" stroke-linejoin="round">${sign}</g></svg>`;
+    const href = `data:image/svg+xml,${encodeURIComponent(svg)}`;
+    if (icon.getAttribute('href') !== href) icon.setAttribute('href', href);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- poll
+
+  const REFRESH_S = 15;
+  /** While something is wrong. */
+  const REFRESH_WRONG_S = 5;
+  /** So long before the data would turn stale it is asked for again. */
+  const STALE_MARGIN_S = 3;
+  const TIMEOUT_MS = 10000;
+  /** After so many seconds the viewer is asked again when it did not answer; then twice as long, up to the last. */
+  const BACKOFF_S = [1, 2, 4, 8, 15];
+
+  /**
+   * When to ask again, in seconds. Pure.
+   * @param {{refresh: number, wrong: boolean, age: number|null, limit: number, failures: number}} now
+   */
+  function pause({ refresh, wrong, age, limit, failures }) {
+    if (failures > 0) return BACKOFF_S[Math.min(failures, BACKOFF_S.length) - 1];
+    const usual = wrong ? Math.min(REFRESH_WRONG_S, refresh) : refresh;
+    const left = age === null ? usual : limit - STALE_MARGIN_S - age;
+    // What is too old already does not get younger by asking more often.
+    return left > 0 ? Math.max(1, Math.min(usual, left)) : usual;
+  }
+
+  /**
+   * The age of an answer in seconds when it came, by the server's clock: its `Age`, or its `Date` less the time of
+   * the document, whichever is more, since a 304 may leave the older of the two in the browser's cache. Null if it
+   * tells neither.
+   */
+  function ageOf(headers, document) {
+    const age = /^\d+$/.test(headers.get('age')?.trim() ?? '') ? Number(headers.get('age')) : null;
+    const date = Date.parse(headers.get('date') ?? '');
+    const generated = instant(record(document).generated_at);
+    if (Number.isNaN(date) || generated === null) return age;
+    return Math.max(age ?? 0, (date - generated) / 1000);
+  }
+
+  /**
+   * The document in an answer, or an error for people. With 503 the viewer says that it has no data, in a document like
+   * any other that also says why; a proxy's 503 has none.
+   * @param {Response} answer
+   */
+  async function documentIn(answer) {
+    const refusal = new Error(`it answered with status ${answer.status}`);
+    if (!answer.ok && answer.status !== 503) throw refusal;
+    const document = await answer.json().catch((error) => {
+      throw answer.ok ? error : refusal;
+    });
+    if (isObject(record(document).services)) return document;
+    throw answer.ok ? new Error('its answer is not a status document') : refusal;
+  }
+
+  /** One viewer that is asked for all widgets that show it. */
+  class Source {
+    constructor(url) {
+      this.url = url;
+      this.widgets = new Set();
+      this.document = null;
+      /** The document's age when it came, and when that was here. */
+      this.age = null;
+      this.received = null;
+      this.failures = 0;
+      this.lost = null;
+      this.asking = false;
+      this.due = 0;
+    }
+
+    /** The age by whichever clock says more: the monotonic one stands still in suspend. */
+    ageNow() {
+      if (this.age === null) return null;
+      const { monotonic, wall } = this.received;
+      return this.age + Math.max(0, performance.now() - monotonic, Date.now() - wall) / 1000;
+    }
+
+    async ask() {
+      if (this.asking) return;
+      this.asking = true;
+      const stop = new AbortController();
+      const timer = setTimeout(() => stop.abort(), TIMEOUT_MS);
+      try {
+        // `no-cache` asks the viewer each time and lets the browser's cache answer a 304.
+        const answer = await fetch(this.url, { cache: 'no-cache', signal: stop.signal });
+        const document = await documentIn(answer);
+        // The viewer vouched for it without telling an age: then it is as old as it has been here, at least.
+        this.age = ageOf(answer.headers, document) ?? (document.stale === false ? 0 : null);
+        this.document = document;
+        this.received = { monotonic: performance.now(), wall: Date.now() };
+        this.failures = 0;
+        this.lost = null;
+      } catch (error) {
+        this.failures += 1;
+        this.lost = stop.signal.aborted ? 'it did not answer within 10 s' : whyLost(error, this.url);
+      } finally {
+        clearTimeout(timer);
+        this.asking = false;
+      }
+      this.draw();
+    }
+
+    /** Draws everything anew and sets the time of the next question. */
+    draw() {
+      const wrong = [...this.widgets].map((widget) => widget.draw(this)).includes(true);
+      const refresh = Math.min(...[...this.widgets].map((widget) => widget.refresh));
+      const limit = number(record(this.document).stale_after_s) ?? STALE_AFTER_S;
+      const seconds = pause({ refresh, wrong, age: this.ageNow(), limit, failures: this.failures });
+      // Ticks come once a second: half of one too early rather than a whole one too late.
+      this.due = performance.now() + seconds * 1000 - 500;
+    }
+
+    /** Once a second while somebody looks. */
+    tick() {
+      for (const widget of this.widgets) {
+        if (widget.element.isConnected) widget.tick(this);
+        else {
+          // Put into the page again, `mount` takes it for a new one.
+          this.widgets.delete(widget);
+          delete widget.element.wellkeep;
+        }
+      }
+      if (this.widgets.size > 0 && performance.now() >= this.due) this.ask();
+    }
+  }
+
+  function whyLost(error, url) {
+    // Browsers say "Failed to fetch", "Load failed" ... and no more; to a page of another origin not even which.
+    if (error instanceof TypeError)
+      return new URL(url).origin === location.origin
+        ? 'it cannot be reached'
+        : 'it cannot be reached, or does not allow pages of this origin to ask (CORS)';
+    return error instanceof SyntaxError ? 'its answer is not JSON' : error.message;
+  }
+
+  // --------------------------------------------------------------------------------------------------------- mount
+
+  /** One `<div data-wellkeep>`. */
+  class Widget {
+    constructor(element) {
+      const { services = '', refresh, admin, page } = element.dataset;
+      const keys = services.split(',').map((key) => key.trim());
+      this.element = element;
+      this.refresh = Number.parseFloat(refresh) >= 1 ? Number.parseFloat(refresh) : REFRESH_S;
+      this.page = page !== undefined;
+      this.options = {
+        services: keys.filter((key) => key !== ''),
+        admin: admin !== undefined,
+        title: element.ownerDocument.title,
+      };
+      this.seen = null;
+    }
+
+    /** Returns whether something is wrong. A fault of ours must not leave an old, green picture behind. */
+    draw(source) {
+      const draw = () => {
+        // What stood here before is not ours to keep up to date.
+        if (this.seen === null) this.element.replaceChildren();
+        const said = { ...this.options, lost: source.lost, answeredAge: source.age };
+        this.seen = view(source.document, source.ageNow(), said);
+        render(this.element, this.seen, this.options.admin);
+        if (this.page) renderTab(this.element.ownerDocument, this.seen);
+        return this.seen.wrong;
+      };
+      return guarded(draw, () => {
+        this.seen = null;
+        const words = 'The status cannot be drawn; the console says why. It is at /api/status, too.';
+        this.element.replaceChildren(words);
+        return true;
+      });
+    }
+
+    /** Only the ages move on, as long as the document can be believed as before. */
+    tick(source) {
+      const age = source.ageNow();
+      if (this.seen?.kind !== freshness(source.document, age, source.lost)) this.draw(source);
+      else if (this.seen.now !== null)
+        renderAges(this.element, instant(source.document.generated_at) + age * 1000);
+    }
+  }
+
+  /** A fault of ours stays ours: the page around the widget goes on. */
+  function guarded(work, rescue = () => undefined) {
+    try {
+      return work();
+    } catch (error) {
+      console.error('Wellkeep widget:', error);
+      return rescue();
+    }
+  }
+
+  /** @param {string} base where this script's viewer is, with a slash at the end */
+  function start(base) {
+    const sources = new Map();
+
+    function mount() {
+      for (const element of document.querySelectorAll('[data-wellkeep]'))
+        if (element.wellkeep === undefined) guarded(() => add(element));
+    }
+
+    function add(element) {
+      element.wellkeep = new Widget(element);
+      const { src } = element.dataset;
+      const there = src ? new URL(src.replace(/\/?$/, '/'), document.baseURI).href : base;
+      const url = new URL('api/status', there).href;
+      const source = sources.get(url) ?? new Source(url);
+      sources.set(url, source);
+      source.widgets.add(element.wellkeep);
+      source.draw();
+      source.ask();
+    }
+
+    function each(work) {
+      if (!document.hidden) for (const source of sources.values()) guarded(() => work(source));
+    }
+
+    function askAll() {
+      each((source) => {
+        source.tick();
+        source.ask();
+      });
+    }
+
+    addStylesheet(new URL('static/status.css', base).href);
+    mount();
+    if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', mount);
+    document.addEventListener('visibilitychange', askAll);
+    window.addEventListener('online', askAll);
+    window.addEventListener('pageshow', (event) => event.persisted && askAll());
+    setInterval(() => each((source) => source.tick()), 1000);
+    return { mount, view };
+  }
+
+  function addStylesheet(href) {
+    if ([...document.querySelectorAll('link[rel~="stylesheet"]')].some((link) => link.href === href)) return;
+    const link = document.createElement('link');
+    link.rel = 'stylesheet';
+    link.href = href;
+    document.head.append(link);
+  }
+
+  if (typeof module !== 'undefined') {
+    module.exports = { view, pause, ageOf, documentIn, duration };
+  } else if (window.wellkeep === undefined) {
+    // The script stands at BASE/static/status.js.
+    const base = new URL('..', document.currentScript?.src ?? document.baseURI).href;
+    guarded(() => {
+      window.wellkeep = start(base);
+    });
+  } else {
+    // Pasted twice with its <div>: the first one takes the new elements.
+    guarded(() => window.wellkeep.mount());
+  }
+})();

@@ -1,0 +1,558 @@
+//! The page, the admin page and the widget in a real Chromium.
+//!
+//! Pictures of what was drawn are left in `target/tmp/screenshots`: a test cannot tell whether a page is clear.
+
+#![allow(clippy::unwrap_used, reason = "the lint knows tests only by their attribute, not their helpers")]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use common::servers;
+use common::site::Site;
+use common::webdriver::Browser;
+
+/// A document with a service in every state, as the monitor writes it.
+fn every_state() -> Value {
+    serde_json::from_str(include_str!("widget/every-state.json")).expect("the fixture is JSON")
+}
+
+/// The same host on a good day.
+fn all_well() -> Value {
+    let mut document = every_state();
+    let services = document["services"].as_object_mut().expect("services");
+    services.retain(|_, service| service["state"] == "up");
+    document
+}
+
+fn browser() -> Option<Browser> {
+    Browser::start().map_err(|reason| common::skip(&reason)).ok()
+}
+
+fn screenshot(browser: &Browser, name: &str) {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    std::fs::create_dir_all(&folder).expect("a folder under target/");
+    browser.screenshot(&folder.join(format!("{name}.png")));
+}
+
+const LOADED: &str = "return document.querySelectorAll('.wk-card').length > 0";
+const GREEN: &str = "return document.querySelectorAll('[data-wk-tone=good]').length";
+
+fn assert_quiet(browser: &Browser) {
+    let console = browser.console();
+    assert!(console.is_empty(), "the console must stay empty: {console:#?}");
+}
+
+/// Our own binary at work in a folder; it ends with this value.
+struct Wellkeep(Child);
+
+impl Wellkeep {
+    /// Starts `wellkeep ARGUMENTS` on the configuration and the status file in `folder`.
+    fn start(folder: &Path, arguments: &[&str]) -> Wellkeep {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wellkeep"));
+        command.args(arguments).arg("--status-file").arg(folder.join("status.json"));
+        command.env("WELLKEEP_MONITOR_CONFIG", folder.join("monitor.yml"));
+        command.env_remove("JOURNAL_STREAM").env_remove("WELLKEEP_STATE_DIR").env_remove("WELLKEEP_LISTEN");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Wellkeep(command.spawn().unwrap())
+    }
+
+    /// The address of the page: `dev` prints it on stdout, `serve` logs it on stderr.
+    fn address(&mut self) -> String {
+        let (said, heard) = mpsc::channel();
+        read_on(self.0.stdout.take().unwrap(), said.clone());
+        read_on(self.0.stderr.take().unwrap(), said);
+        loop {
+            let line = heard.recv_timeout(PATIENCE).expect("it says the address of its page");
+            let address = line.split(' ').find(|word| word.starts_with("http://") && word.ends_with('/'));
+            if let Some(address) = address {
+                return address.to_owned();
+            }
+        }
+    }
+
+    /// `kill -9`
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Wellkeep {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            // A chance to clean up: `dev` has a folder of its own.
+            let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Longer than a busy machine needs to start a program.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Passes the lines on, and goes on reading: a program whose pipe is full waits.
+fn read_on(from: impl std::io::Read + Send + 'static, said: mpsc::Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let _ = said.send(line);
+        }
+    });
+}
+
+/// A folder with a configuration that looks every second and believes two looks.
+fn configured(services: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let timing = "interval: 1s, retry_interval: 1s, timeout: 1s, failure_threshold: 2, success_threshold: 1";
+    let text = format!(
+        "viewer: {{title: 'Shop <Frankfurt>', refresh: 1s}}\n\
+         defaults: {{{timing}, start_grace: 0s}}\n\
+         services:\n{services}"
+    );
+    std::fs::write(folder.path().join("monitor.yml"), text).unwrap();
+    folder
+}
+
+/// A service with three checks of a server on this port.
+fn shop(port: u16) -> String {
+    let url = format!("http://127.0.0.1:{port}/health");
+    format!("- {{key: shop, url: '{url}', port: {port}, process_match: [http.server, '{port}']}}\n")
+}
+
+#[test]
+fn the_page_of_a_real_monitor_follows_a_service_that_stops_and_starts_again() {
+    let Some(browser) = browser() else { return };
+    let Some(mut server) = servers::python() else { return };
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.port;
+    let folder = configured(&format!(
+        "{}- {{key: other, port: {}}}\n",
+        shop(port),
+        other.local_addr().unwrap().port()
+    ));
+    let mut wellkeep = Wellkeep::start(folder.path(), &["dev", "--listen", "127.0.0.1:0"]);
+    let address = wellkeep.address();
+    let said = |selector: &str| browser.run(&format!("return kept.querySelector('{selector}')?.textContent"));
+    let await_label = |label: &str| {
+        browser.wait_until(&format!("return kept.querySelector('.wk-label').textContent === '{label}'"));
+    };
+    for path in ["", "admin"] {
+        browser.open(&format!("{address}{path}"));
+        browser.wait_until(LOADED);
+        browser.run("window.kept = document.querySelector('[data-wk-key=shop]')");
+        await_label("OK");
+        if path.is_empty() {
+            let facts = browser.run("return kept.querySelector('.wk-facts').innerText.replace(/\\s+/g, ' ')");
+            let facts = facts.as_str().unwrap();
+            assert!(facts.contains("200 ·") && facts.contains(" ms"), "status and latency: {facts}");
+            assert!(facts.contains(&format!("{port} · open")) && facts.contains("1 running"), "{facts}");
+        } else {
+            let details = browser.run("return kept.innerText");
+            let details = details.as_str().unwrap();
+            for detail in [&format!("http://127.0.0.1:{port}/health"), "Process ids", "Latest changes"] {
+                assert!(details.contains(detail), "{detail} is not among all details: {details}");
+            }
+        }
+
+        server.stop();
+        await_label("ISSUE");
+        let refused = format!("connection refused by 127.0.0.1:{port}");
+        assert!(said(".wk-reason").as_str().unwrap().contains(&refused), "{}", said(".wk-reason"));
+        browser.wait_until("return document.title.startsWith('(1) ISSUE · Shop <Frankfurt>')");
+        assert_eq!(
+            browser.run("return document.querySelector('[data-wk-key=other] .wk-label').textContent"),
+            "OK"
+        );
+
+        server.start_again();
+        await_label("OK");
+        assert_eq!(browser.run("return kept.isConnected"), true, "the same card, on a page never left");
+    }
+    assert_quiet(&browser);
+}
+
+#[test]
+fn when_the_monitor_is_killed_the_page_says_that_its_data_is_old_and_nothing_is_green() {
+    let Some(browser) = browser() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = configured(&format!("- {{key: shop, port: {}}}\n", listener.local_addr().unwrap().port()));
+    let mut monitor = Wellkeep::start(folder.path(), &["monitor"]);
+    let mut viewer = Wellkeep::start(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    browser.open(&viewer.address());
+    browser.wait_until("return document.querySelector('.wk-headline')?.textContent === 'shop is well'");
+    assert_ne!(browser.run(GREEN), 0);
+    assert!(
+        !browser.run("return document.body.innerText").as_str().unwrap().contains("LIVE CHECKS"),
+        "it is the monitor's word"
+    );
+    monitor.kill();
+    browser.wait_until(
+        "return document.querySelector('.wk-headline').textContent === 'The monitor has stopped reporting'",
+    );
+    assert_eq!(browser.run(GREEN), 0);
+    assert_eq!(browser.run("return document.querySelector('.wk-label').textContent"), "was OK");
+    assert_eq!(browser.run("return document.title"), "OLD DATA · Shop <Frankfurt>");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn the_viewer_fills_in_title_and_refresh_and_helps_those_without_javascript() {
+    let Some(browser) = browser() else { return };
+    let folder = configured("- {key: shop, port: 1}\n");
+    let mut viewer = Wellkeep::start(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    let address = viewer.address();
+    browser.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    for (path, title) in [("", "Shop <Frankfurt>"), ("admin", "Shop <Frankfurt> · all details")] {
+        browser.open(&format!("{address}{path}"));
+        assert_eq!(browser.run("return document.title"), title);
+        assert_eq!(browser.run("return document.querySelector('h1').textContent"), "Shop <Frankfurt>");
+        assert_eq!(
+            browser.run("return document.querySelector('[data-wellkeep]').dataset.refresh"),
+            "1",
+            "seconds"
+        );
+        let words = browser.run("return document.querySelector('main').innerText");
+        let words = words.as_str().unwrap();
+        assert!(words.contains("/api/status") && words.contains("wellkeep status"), "{words}");
+        screenshot(&browser, &format!("noscript-{}", if path.is_empty() { "page" } else { path }));
+    }
+}
+
+#[test]
+fn the_fixture_is_a_document_of_this_version() {
+    let document: wellkeep::status::Document = serde_json::from_value(every_state()).unwrap();
+    assert_eq!(document.ok_count + document.fail_count, document.total);
+    assert_eq!(document.services.len(), document.total as usize);
+}
+
+#[test]
+fn the_pages_hold_the_two_placeholders_nothing_inline_and_words_for_those_without_javascript() {
+    for page in [include_str!("../static/index.html"), include_str!("../static/admin.html")] {
+        let rest = page.replace("{{title}}", "").replace("{{refresh_s}}", "");
+        assert!(page.contains("<title>{{title}}") && page.contains("data-refresh=\"{{refresh_s}}\""));
+        assert!(!rest.contains("{{"), "another placeholder than the viewer fills");
+        for inline in ["<style", " style=", "<script>", " onload=", " onclick=", "http://", "https://"] {
+            assert!(!page.contains(inline), "{inline} does not go with the content policy");
+        }
+        let (_, noscript) = page.split_once("<noscript>").expect("a word for those without JavaScript");
+        assert!(noscript.contains("/api/status") && noscript.contains("wellkeep status"));
+    }
+}
+
+#[test]
+fn a_card_turns_from_ok_to_issue_and_back_without_a_reload() {
+    let Some(browser) = browser() else { return };
+    let site = Site::showing(all_well());
+    browser.open(&site.url("/"));
+    browser.wait_until(LOADED);
+    browser.run(
+        "window.kept = document.querySelector('[data-wk-key=redis]');
+         getSelection().selectAllChildren(document.querySelector('[data-wk-key=nginx] .wk-name'));
+         kept.tabIndex = -1;
+         kept.focus();",
+    );
+    assert_eq!(browser.run("return kept.querySelector('.wk-label').textContent"), "OK");
+    assert_eq!(browser.run("return document.title"), "web-1.example.org");
+
+    let mut document = all_well();
+    document["services"]["redis"]["state"] = json!("down");
+    document["services"]["redis"]["reason"] = json!("connection refused");
+    site.show(document);
+    browser.wait_until("return kept.querySelector('.wk-label').textContent === 'ISSUE'");
+    assert_eq!(browser.run("return kept.querySelector('.wk-reason').textContent"), "connection refused");
+    assert_eq!(
+        browser.run("return document.querySelector('.wk-headline').textContent"),
+        "1 of 4 services has an issue"
+    );
+    assert_eq!(
+        browser.run("return document.querySelector('.wk-card') === kept"),
+        true,
+        "the worst comes first"
+    );
+    assert_eq!(browser.run("return document.title"), "(1) ISSUE · web-1.example.org");
+    assert_eq!(browser.run("return document.activeElement === kept"), true, "it keeps the focus");
+
+    site.show(all_well());
+    browser.wait_until("return kept.querySelector('.wk-label').textContent === 'OK'");
+    assert_eq!(browser.run("return kept.isConnected"), true, "the card was updated, not replaced");
+    assert_eq!(browser.run("return String(getSelection())"), "nginx", "a selection in another card survives");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn a_service_named_like_html_is_only_text() {
+    let Some(browser) = browser() else { return };
+    let mut document = every_state();
+    let hostile = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script>";
+    for field in ["name", "reason", "group"] {
+        document["services"]["checkout"][field] = json!(hostile);
+    }
+    document["host"]["name"] = json!(hostile);
+    document["monitor"]["config"]["error"] = json!(hostile);
+    document["services"]["checkout"]["http"]["url"] = json!("javascript:window.harmed=1");
+    document["services"]["checkout"]["history"][0]["reason"] = json!(hostile);
+    let site = Site::showing(document);
+    for path in ["/", "/admin"] {
+        browser.open(&site.url(path));
+        browser.wait_until(LOADED);
+        assert_eq!(
+            browser.run("return document.querySelector('[data-wk-key=checkout] .wk-name').textContent"),
+            hostile
+        );
+        assert_eq!(browser.run("return document.querySelectorAll('img, main script, main a').length"), 0);
+        assert_eq!(browser.run("return window.harmed"), Value::Null);
+    }
+    assert_quiet(&browser);
+}
+
+#[test]
+fn nothing_is_green_when_the_data_cannot_be_believed() {
+    let Some(browser) = browser() else { return };
+    let site = Site::showing(all_well());
+    browser.open(&site.url("/"));
+    browser.wait_until(LOADED);
+    assert_ne!(browser.run(GREEN), 0);
+    for kind in ["stale", "earlier_boot", "stopped", "future"] {
+        let mut document = all_well();
+        document["stale"] = json!(true);
+        document["viewer"] = json!({"data": kind, "reason": format!("this is {kind}"), "version": "0.1.0"});
+        site.show_as_it_is(document, 200);
+        browser.wait_until(&format!(
+            "return document.querySelector('.wk-text')?.textContent.includes('This is {kind}')"
+        ));
+        assert_eq!(browser.run(GREEN), 0, "{kind}");
+        assert_eq!(browser.run("return document.title"), "OLD DATA · web-1.example.org");
+    }
+    let none = json!({"stale": true, "viewer": {"data": "none", "reason": "/var/lib/wellkeep/status.json does not exist"},
+        "services": {}, "ok_count": 0, "fail_count": 0, "total": 0, "overall": "unknown"});
+    site.show_as_it_is(none, 0);
+    browser.wait_until("return document.querySelector('.wk-headline').textContent === 'There is no data'");
+    assert_eq!(browser.run(GREEN), 0);
+    assert_quiet(&browser);
+
+    site.show(all_well());
+    site.set_broken(true);
+    browser.wait_until("return document.title === 'NO CONNECTION · web-1.example.org'");
+    assert_eq!(browser.run(GREEN), 0);
+    site.set_broken(false);
+    browser.wait_until("return document.title === 'web-1.example.org'");
+    assert_ne!(browser.run(GREEN), 0);
+}
+
+#[test]
+fn no_page_scrolls_sideways_on_the_narrowest_phone() {
+    let Some(browser) = browser() else { return };
+    let mut document = every_state();
+    document["services"]["checkout"]["name"] =
+        json!("a-very-long-name-without-any-place-to-break-it".repeat(3));
+    document["services"]["checkout"]["reason"] = json!("x".repeat(300));
+    let site = Site::showing(document);
+    for path in ["/", "/admin"] {
+        browser.view_as(320, 640, false);
+        browser.open(&site.url(path));
+        browser.wait_until(LOADED);
+        let width = browser.run("return document.documentElement.scrollWidth");
+        assert_eq!(width, 320, "{path}");
+    }
+    assert_quiet(&browser);
+}
+
+#[test]
+fn every_state_is_drawn_wide_and_narrow_in_light_and_dark() {
+    let Some(browser) = browser() else { return };
+    let site = Site::showing(every_state());
+    for (path, page) in [("/", "page"), ("/admin", "admin")] {
+        for (width, shape) in [(1280, "wide"), (360, "narrow")] {
+            for (dark, scheme) in [(false, "light"), (true, "dark")] {
+                browser.view_as(width, 900, dark);
+                browser.open(&site.url(path));
+                browser.wait_until(LOADED);
+                let labels =
+                    browser.run("return [...document.querySelectorAll('.wk-label')].map(e => e.textContent)");
+                let expected = [
+                    "ISSUE", "UNSTABLE", "DEGRADED", "UNKNOWN", "STARTING", "BLOCKED", "HELD", "STOPPED",
+                    "OK", "OK", "OK", "OK",
+                ];
+                assert_eq!(labels, json!(expected));
+                screenshot(&browser, &format!("{page}-{shape}-{scheme}"));
+            }
+        }
+    }
+    assert_quiet(&browser);
+}
+
+#[test]
+fn every_banner_is_drawn() {
+    let Some(browser) = browser() else { return };
+    let mut main_down = all_well();
+    main_down["services"]["flask_web"]["state"] = json!("down");
+    main_down["services"]["flask_web"]["reason"] = json!("Connection refused at 127.0.0.1:5000");
+    let mut stopped = all_well();
+    stopped["services"]["flask_web"]["state"] = json!("stopped");
+    stopped["services"]["flask_web"]["ok"] = json!(false);
+    let mut live = all_well();
+    live["mode"] = json!("live_checks");
+    let mut stale = every_state();
+    stale["stale"] = json!(true);
+    stale["viewer"] = json!({"data": "stale", "reason": "the monitor has written nothing for 3 min; it died or hangs", "version": "0.1.0"});
+    let none = json!({"stale": true, "services": {}, "total": 0, "viewer": {"data": "none",
+        "reason": "/var/lib/wellkeep/status.json does not exist: no monitor has written here yet"}});
+    let mut empty = all_well();
+    empty["services"] = json!({});
+    let mut wrong_config = all_well();
+    wrong_config["monitor"]["config"]["error"] =
+        json!("/etc/wellkeep/monitor.yml:14:5: unknown key `prot`; did you mean `port`?");
+    let drawn = [
+        ("well", all_well(), true, "All 4 services are well"),
+        ("main-down", main_down, true, "Flask Web is down"),
+        ("stopped", stopped, true, "All 3 running services are well"),
+        ("live", live, true, "All 4 services are well"),
+        ("stale", stale, false, "The monitor has stopped reporting"),
+        ("none", none, false, "There is no data"),
+        ("empty", empty, true, "No services configured"),
+        ("config-error", wrong_config, true, "All 4 services are well"),
+    ];
+    let site = Site::showing(all_well());
+    for (name, document, is_fresh, headline) in drawn {
+        if is_fresh {
+            site.show(document);
+        } else {
+            site.show_as_it_is(document, 190);
+        }
+        for (dark, scheme) in [(false, "light"), (true, "dark")] {
+            browser.view_as(1000, 600, dark);
+            browser.open(&site.url("/"));
+            browser.wait_until(&format!(
+                "return document.querySelector('.wk-headline')?.textContent === '{headline}'"
+            ));
+            screenshot(&browser, &format!("banner-{name}-{scheme}"));
+        }
+    }
+    assert_quiet(&browser);
+}
+
+/// Not a claim: it makes the pictures of the README anew.
+#[test]
+#[ignore = "makes the README's pictures: cargo test --test browser -- --ignored pictures"]
+fn pictures_for_the_readme() {
+    let browser = browser().expect("chromium and chromedriver");
+    let host: Value = serde_json::from_str(include_str!("browser/host.json")).expect("the fixture is JSON");
+    let _: wellkeep::status::Document =
+        serde_json::from_value(host.clone()).expect("a document as it is written");
+    let site = Site::showing(host);
+    for (dark, scheme) in [(false, "light"), (true, "dark")] {
+        browser.view_as(1280, 720, dark);
+        browser.open(&site.url("/"));
+        browser.wait_until(LOADED);
+        browser.screenshot(&Path::new("tests/browser").join(format!("screenshot-{scheme}.png")));
+    }
+}
+
+#[test]
+fn two_widgets_in_somebody_elses_page_share_one_look_at_the_viewer() {
+    let Some(browser) = browser() else { return };
+    let viewer = Site::showing(every_state());
+    let host = Site::showing(json!({}));
+    let widget = |attributes: &str| {
+        format!(
+            "<div data-wellkeep data-refresh=60 {attributes}></div><script src='{}'></script>",
+            viewer.url("/static/status.js")
+        )
+    };
+    host.host(&format!(
+        "<!doctype html><title>Shop</title><link rel=icon href='/favicon.svg'><h2>Ours</h2>{}{}",
+        widget("data-services='checkout,redis'"),
+        widget("data-services='nothing_like_it'"),
+    ));
+    browser.view_as(800, 900, false);
+    browser.open(&host.url("/"));
+    browser.wait_until("return document.querySelectorAll('.wk-card').length === 3");
+    let keys = browser.run("return [...document.querySelectorAll('.wk-card')].map(e => e.dataset.wkKey)");
+    assert_eq!(keys, json!(["checkout", "redis", "nothing_like_it"]));
+    assert_eq!(
+        browser.run("return [...document.querySelectorAll('.wk-label')].pop().textContent"),
+        "UNKNOWN"
+    );
+    assert_eq!(viewer.asked(), 1);
+    assert_eq!(browser.run("return document.title"), "Shop", "the host's title is not ours to change");
+    assert_eq!(browser.run("return document.querySelectorAll('link[rel=stylesheet]').length"), 1);
+    browser.wait_until("return getComputedStyle(document.querySelector('.wk-card')).display === 'flex'");
+    assert_eq!(
+        browser.run("return getComputedStyle(document.querySelector('body > h2')).fontWeight"),
+        "700",
+        "the host's own elements look as before"
+    );
+    screenshot(&browser, "widget");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn a_thousand_services_are_drawn_and_refreshed() {
+    let Some(browser) = browser() else { return };
+    let mut document = all_well();
+    let services = document["services"].as_object_mut().expect("services");
+    let pattern = services["flask_web"].clone();
+    for number in 0..1000 {
+        services.insert(format!("service_{number}"), pattern.clone());
+    }
+    let site = Site::showing(document.clone());
+    for path in ["/", "/admin"] {
+        site.show(document.clone());
+        browser.open(&site.url(path));
+        browser.wait_until("return document.querySelectorAll('.wk-card').length === 1004");
+        browser.run("window.kept = document.querySelector('[data-wk-key=service_777]')");
+        let mut changed = document.clone();
+        changed["services"]["service_777"]["state"] = json!("down");
+        site.show(changed);
+        browser.wait_until("return document.querySelector('.wk-card') === kept");
+    }
+    assert_quiet(&browser);
+}
+
+#[test]
+fn the_age_is_the_servers_also_when_the_browser_answers_from_its_cache() {
+    let Some(browser) = browser() else { return };
+    let site = Site::showing(all_well());
+    browser.open(&site.url("/"));
+    browser.wait_until(LOADED);
+    site.set_age(11);
+    browser.wait_until("return /^Updated 1[1-3] s/.test(document.querySelector('.wk-meta').textContent)");
+    assert!(site.not_modified() > 0, "the viewer was spared the document");
+    // Older than its own limit, though the viewer still calls it fresh: a viewer whose clock or cache is wrong.
+    site.set_age(16);
+    browser.wait_until("return document.querySelector('.wk-banner').dataset.wkTone === 'old'");
+    assert_eq!(browser.run(GREEN), 0);
+    assert_quiet(&browser);
+}
+
+#[test]
+fn a_page_that_nobody_sees_asks_nothing_and_asks_at_once_when_it_is_seen_again() {
+    let Some(browser) = browser() else { return };
+    let site = Site::showing(all_well());
+    browser.open(&site.url("/"));
+    browser.wait_until(LOADED);
+    let seen = |hidden: bool| {
+        browser.run(&format!(
+            "Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});
+             document.dispatchEvent(new Event('visibilitychange'));"
+        ));
+    };
+    seen(true);
+    let before = site.asked();
+    // Three of its usual pauses.
+    std::thread::sleep(Duration::from_millis(3200));
+    assert!(site.asked() <= before + 1, "at most the question under way already");
+    let mut document = all_well();
+    document["services"]["redis"]["state"] = json!("degraded");
+    site.show(document);
+    seen(false);
+    browser.wait_until("return document.querySelector('.wk-label').textContent === 'DEGRADED'");
+    assert_quiet(&browser);
+}

@@ -1,0 +1,425 @@
+// `view`, the pure part of the widget: node --test tests/widget/
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+
+const { view, duration } = createRequire(import.meta.url)('../../static/status.js');
+const fixture = readFileSync(new URL('every-state.json', import.meta.url), 'utf8');
+
+/** A document that the viewer vouches for, with these services: `{key: {state, ...}}`. */
+function documentOf(services, more = {}) {
+  const document = {
+    ...JSON.parse(fixture),
+    stale: false,
+    viewer: { data: 'fresh', version: '0.1.0' },
+    ...more,
+  };
+  document.services = Object.fromEntries(
+    Object.entries(services).map(([key, service]) => [key, { key, name: key.toUpperCase(), ...service }]),
+  );
+  return document;
+}
+
+const everyState = () => documentOf(JSON.parse(fixture).services);
+const up = { state: 'up', ok: true };
+const down = { state: 'down', ok: false };
+const headline = (services) => view(documentOf(services), 2).banner.headline;
+const labels = (seen) => seen.cards.map((card) => card.label);
+const greens = (seen) =>
+  [seen.banner, ...seen.cards, ...seen.banner.counts].filter((one) => one.tone === 'good');
+
+test('every state has its label and its colour, the worst first', () => {
+  const seen = view(everyState(), 2);
+  assert.deepEqual(
+    seen.cards.slice(0, 9).map((card) => [card.state, card.label, card.tone]),
+    [
+      ['down', 'ISSUE', 'bad'],
+      ['unstable', 'UNSTABLE', 'bad'],
+      ['degraded', 'DEGRADED', 'warn'],
+      ['unknown', 'UNKNOWN', 'muted'],
+      ['starting', 'STARTING', 'info'],
+      ['blocked', 'BLOCKED', 'blocked'],
+      ['held', 'HELD', 'muted'],
+      ['stopped', 'STOPPED', 'muted'],
+      ['up', 'OK', 'good'],
+    ],
+  );
+});
+
+test('among services of one state the main ones come first, the others in the order of the configuration', () => {
+  const seen = view(documentOf({ b: up, c: down, a: up, d: down, e: { ...up, primary: true } }), 2);
+  assert.deepEqual(
+    seen.cards.map((card) => card.key),
+    ['c', 'd', 'e', 'b', 'a'],
+  );
+});
+
+test('the banner says how many are well or are not', () => {
+  assert.equal(headline({ a: up, b: up }), 'All 2 services are well');
+  assert.equal(headline({ a: up }), 'A is well');
+  assert.equal(headline({ a: down, b: up, c: up }), '1 of 3 services has an issue');
+  assert.equal(headline({ a: down, b: { state: 'blocked' }, c: up }), '2 of 3 services have an issue');
+  assert.equal(headline({ a: { state: 'degraded' }, b: up }), '1 of 2 services is degraded');
+  assert.equal(headline({ a: { state: 'unknown' }, b: up }), '1 of 2 services is not known');
+  assert.equal(
+    headline({ a: { state: 'starting' }, b: { state: 'starting' } }),
+    '2 of 2 services are starting',
+  );
+  assert.equal(headline({ a: { state: 'stopped' }, b: up, c: up }), 'All 2 running services are well');
+  assert.equal(headline({ a: { state: 'stopped' }, b: { state: 'held' } }), 'No service is running');
+});
+
+test('a service that is stopped is named and not called well, nor is anybody said to have stopped it', () => {
+  const said = (services) => {
+    const { headline, text, tone } = view(documentOf(services), 2).banner;
+    return [headline, text, tone];
+  };
+  const stopped = { state: 'stopped', ok: false };
+  const held = { state: 'held', ok: true };
+  assert.deepEqual(said({ a: up, b: up, c: stopped }), [
+    'All 2 running services are well',
+    '1 is stopped: C.',
+    'muted',
+  ]);
+  assert.deepEqual(said({ a: up, b: { ...stopped, ok: true } }), [
+    'The running service is well',
+    '1 is stopped: B.',
+    'good',
+  ]);
+  assert.deepEqual(said({ a: up, b: held }), ['The running service is well', '1 is on hold: B.', 'good']);
+  assert.deepEqual(said({ a: up, b: held, c: stopped }), [
+    'The running service is well',
+    '2 are stopped or on hold: B and C.',
+    'muted',
+  ]);
+  assert.deepEqual(said({ a: stopped, b: stopped }), [
+    'No service is running',
+    '2 are stopped: A and B.',
+    'muted',
+  ]);
+});
+
+test('a main service drives the words and the colour', () => {
+  const main = (state) => ({ state, primary: true });
+  const one = view(documentOf({ main: main('down'), b: down, c: up }), 2).banner;
+  assert.deepEqual(
+    [one.headline, one.text, one.tone],
+    ['MAIN is down', '1 of the other 2 services has an issue too.', 'bad'],
+  );
+  assert.equal(
+    headline({ x: main('down'), y: main('unstable'), z: main('up') }),
+    '2 of 3 main services have an issue',
+  );
+  const others = view(documentOf({ main: main('up'), b: down, c: up }), 2).banner;
+  assert.deepEqual(
+    [others.headline, others.text, others.tone],
+    ['1 of 3 services has an issue', 'B is down. The main service, MAIN, is well.', 'warn'],
+  );
+});
+
+test('the banner names what is wrong, and counts when that is much', () => {
+  const said = (...states) =>
+    view(documentOf(Object.fromEntries(states.map((state, n) => [`s${n}`, { state }]))), 2).banner.text;
+  assert.equal(said('down', 'up'), 'S0 is down.');
+  assert.equal(said('down', 'unstable', 'blocked'), 'S0 is down, S1 is unstable and S2 is blocked.');
+  assert.equal(said(...Array(6).fill('down')), 'S0 is down, S1 is down, S2 is down and 3 more.');
+});
+
+test('a reason of several checks has a line for each, under the names on the card', () => {
+  const reason = 'http: refused by 127.0.0.1:80; systemd: web.service is failed; process: none matches "web"';
+  const [card] = view(documentOf({ a: { ...down, reason } }), 2).cards;
+  assert.equal(
+    card.reason,
+    'HTTP: refused by 127.0.0.1:80\nUnit: web.service is failed\nProcesses: none matches "web"',
+  );
+});
+
+test('nothing is green in a document that cannot be believed', () => {
+  const services = { a: up, b: down };
+  const cases = {
+    stale: documentOf(services, {
+      stale: true,
+      viewer: { data: 'stale', reason: 'nothing written for 3 min' },
+    }),
+    earlier_boot: documentOf(services, { stale: true, viewer: { data: 'earlier_boot' } }),
+    stopped: documentOf(services, { stale: true, viewer: { data: 'stopped' } }),
+    future: documentOf(services, { stale: true, viewer: { data: 'future' } }),
+    // A word of a later viewer, and one that contradicts itself.
+    asleep: documentOf(services, { viewer: { data: 'asleep' } }),
+    'stale ': documentOf(services, { stale: true, viewer: { data: 'fresh' } }),
+  };
+  for (const [kind, document] of Object.entries(cases)) {
+    const seen = view(document, 2);
+    assert.equal(seen.kind, kind.trim());
+    assert.equal(seen.fresh, false);
+    assert.equal(seen.wrong, true);
+    assert.deepEqual(greens(seen), []);
+    assert.deepEqual(labels(seen), ['was ISSUE', 'was OK']);
+    assert.equal(seen.banner.tone, 'old');
+    assert.deepEqual(seen.banner.counts, []);
+  }
+});
+
+test('what was fresh when it came is not green once it is older than its own limit', () => {
+  const document = documentOf({ a: up }, { stale_after_s: 20 });
+  assert.equal(view(document, 20).kind, 'fresh');
+  const seen = view(document, 20.5);
+  assert.equal(seen.kind, 'waiting');
+  assert.deepEqual(greens(seen), []);
+});
+
+test('a lost connection is told before anything else, with the last that is known', () => {
+  const seen = view(documentOf({ a: up }), 7, {
+    lost: 'it cannot be reached',
+    answeredAge: 2,
+    title: 'host',
+  });
+  assert.equal(seen.banner.headline, 'No connection to Wellkeep');
+  assert.equal(seen.banner.text, 'It cannot be reached. Below is what was last known.');
+  assert.equal(seen.banner.answered.seconds, 5);
+  assert.equal(seen.title, 'NO CONNECTION · host');
+  assert.deepEqual(greens(seen), []);
+});
+
+test('before the first answer nothing is claimed', () => {
+  const seen = view(null, null);
+  assert.equal(seen.kind, 'loading');
+  assert.deepEqual(greens(seen), []);
+  assert.equal(view(null, null, { lost: 'it cannot be reached' }).banner.text, 'It cannot be reached.');
+});
+
+test('no data says why', () => {
+  const none = {
+    stale: true,
+    viewer: { data: 'none', reason: 'status.json does not exist' },
+    services: {},
+    total: 0,
+  };
+  const { banner, title } = view(none, null, { title: 'host' });
+  assert.deepEqual(
+    [banner.headline, banner.text, title],
+    ['There is no data', 'status.json does not exist.', 'NO DATA · host'],
+  );
+});
+
+test('without services it says which file to edit', () => {
+  const { banner } = view(documentOf({}), 2);
+  assert.deepEqual([banner.headline, banner.tone], ['No services configured', 'muted']);
+  assert.match(banner.text, /^Edit \/etc\/wellkeep\/monitor\.yml/);
+});
+
+test('live checks are marked', () => {
+  const seen = view(documentOf({ a: up }, { mode: 'live_checks', viewer: { data: 'live' } }), 2);
+  assert.equal(seen.fresh, true);
+  assert.equal(seen.banner.live, true);
+  assert.equal(seen.notices[0].title, 'Live checks');
+  assert.match(seen.notices[0].text, /looked at just now, once\./);
+});
+
+test('a look of the viewer that is old is not called a look of just now, nor the silence of a monitor', () => {
+  const viewer = { data: 'stale', reason: 'the viewer last looked at noon' };
+  const seen = view(documentOf({ a: up }, { mode: 'live_checks', stale: true, viewer }), 60);
+  assert.deepEqual(
+    [seen.banner.headline, seen.banner.text, seen.banner.tone],
+    ['The last look is old', 'The viewer last looked at noon. Below is what was last known.', 'old'],
+  );
+  assert.match(seen.notices[0].text, /looked at once\./);
+  assert.deepEqual(greens(seen), []);
+});
+
+test('a configuration that is not in force is told', () => {
+  const document = documentOf({ a: up }, { monitor: { config: { error: 'monitor.yml:3:1: unknown key' } } });
+  assert.equal(view(document, 2).notices[0].text, 'monitor.yml:3:1: unknown key');
+});
+
+test('ages are reckoned from the age of the document, never from a clock of the browser', () => {
+  const document = documentOf({
+    a: { ...up, last_checked: '2026-11-23T09:00:00Z', since: '2026-11-23T08:00:02Z' },
+  });
+  const [card] = view(document, 2).cards;
+  assert.deepEqual(card.checked, { at: '2026-11-23T09:00:00Z', seconds: 4 });
+  assert.equal(card.since.seconds, 3602);
+});
+
+test('an age that cannot be told is not invented', () => {
+  const document = documentOf({ a: { ...up, last_checked: '2026-11-23T09:00:00Z' } });
+  delete document.stale;
+  delete document.viewer;
+  const seen = view(document, null);
+  assert.equal(seen.kind, 'undated');
+  assert.equal(seen.cards[0].checked.seconds, null);
+  assert.deepEqual(greens(seen), []);
+});
+
+test('a bare status.json from any other server is judged by its age', () => {
+  const document = documentOf({ a: up });
+  delete document.stale;
+  delete document.viewer;
+  assert.equal(view(document, 3).kind, 'fresh');
+  assert.equal(view(document, 300).kind, 'stale');
+  assert.equal(view({ ...document, monitor: { state: 'stopped' } }, 3).kind, 'stopped');
+});
+
+test('durations are said in two units at most', () => {
+  const said = {
+    0: '0 s',
+    59: '59 s',
+    60: '1 min',
+    61: '1 min 1 s',
+    3600: '1 h',
+    11700: '3 h 15 min',
+    1051200: '12 d 4 h',
+  };
+  for (const [seconds, words] of Object.entries(said)) assert.equal(duration(Number(seconds)), words);
+  assert.equal(duration(-3), '0 s');
+});
+
+test('a card shows what each kind of check read', () => {
+  const { cards } = view(everyState(), 2);
+  const facts = (key) =>
+    Object.fromEntries(
+      cards.find((card) => card.key === key).facts.map((fact) => [fact.id, `${fact.verdict}: ${fact.value}`]),
+    );
+  assert.deepEqual(facts('flask_web'), {
+    http: 'pass: 200 · 45 ms',
+    port: 'pass: 5000 · open',
+    systemd: 'pass: active (running)',
+    process: 'pass: 2 running',
+  });
+  assert.deepEqual(facts('checkout'), {
+    http: 'fail: 503 · 2210 ms',
+    port: 'pass: 8001 · open',
+    systemd: 'pass: active (running) · 2 restarts',
+    process: 'pass: 4 running',
+  });
+  assert.deepEqual(facts('search'), {
+    http: 'pass: 200 · 1840 ms',
+    certificate: 'null: 9 days left',
+    port: 'pass: search.internal:443 · open',
+  });
+  assert.equal(facts('nginx').certificate, undefined, '67 days are no news');
+  assert.deepEqual(facts('worker'), {
+    systemd: 'fail: activating (auto-restart) · 7 restarts',
+    process: 'fail: 0 running, 1 needed',
+  });
+  assert.deepEqual(facts('reports'), { systemd: 'unknown: unknown' });
+  assert.deepEqual(facts('recommender').http, 'fail: no answer');
+});
+
+test('the shape that users have today is enough', () => {
+  const document = {
+    services: {
+      flask_web: {
+        key: 'flask_web',
+        name: 'Flask Web',
+        ok: true,
+        http: { ok: true, status_code: 200, latency_ms: 45 },
+        port: { ok: true },
+        systemd: { state: 'active' },
+        process: { count: 2 },
+        last_checked: '2025-10-27T12:00:00Z',
+      },
+      mail: { key: 'mail', name: 'Mail', ok: false, port: { ok: false } },
+    },
+    ok_count: 1,
+    fail_count: 1,
+    total: 2,
+    mode: 'production_monitoring',
+  };
+  const seen = view(document, 2);
+  assert.deepEqual(labels(seen), ['ISSUE', 'OK']);
+  assert.deepEqual(
+    seen.cards[1].facts.map((fact) => fact.value),
+    ['200 · 45 ms', 'open', 'active', '2 running'],
+  );
+});
+
+test('all details are there for the admin page, and only there', () => {
+  const admin = view(everyState(), 2, { admin: true });
+  const checkout = admin.cards.find((card) => card.key === 'checkout');
+  assert.deepEqual(
+    checkout.checks.map((check) => check.id),
+    ['http', 'port', 'systemd', 'process'],
+  );
+  assert.equal(checkout.checks[0].rows[0].value, 'http://127.0.0.1:8001/health');
+  assert.deepEqual(checkout.rows.find((row) => row.label === 'Next check').value, {
+    at: '2026-11-23T09:00:10Z',
+    seconds: -6,
+    kind: 'next',
+  });
+  assert.deepEqual(
+    checkout.history.map((change) => change.to),
+    ['down', 'degraded', 'up'],
+  );
+  assert.deepEqual(
+    admin.panels.map((panel) => panel.id),
+    ['host', 'monitor', 'data'],
+  );
+  const open = view(everyState(), 2);
+  assert.deepEqual([open.panels, open.cards[0].checks, open.cards[0].history], [[], [], []]);
+});
+
+test('only the services asked for are shown and counted', () => {
+  const seen = view(documentOf({ a: up, b: down, c: up }), 2, { services: ['c', 'a', 'typo', 'a'] });
+  assert.deepEqual(
+    seen.cards.map((card) => card.key),
+    ['typo', 'c', 'a'],
+  );
+  assert.equal(seen.banner.headline, '1 of 3 services is not known');
+  const [missing] = view(documentOf({}), 2, { services: ['constructor'] }).cards;
+  assert.deepEqual(
+    [missing.label, missing.reason],
+    ['UNKNOWN', 'There is no service with this key in monitor.yml.'],
+  );
+});
+
+test('the title of the tab says what is wrong first', () => {
+  const titled = (services) => view(documentOf(services), 2, { title: 'host' }).title;
+  assert.equal(titled({ a: up }), 'host');
+  assert.equal(titled({ a: down, b: down, c: up }), '(2) ISSUE · host');
+  assert.equal(titled({ a: { state: 'degraded' } }), 'DEGRADED · host');
+});
+
+test('a state of a later version is shown as it is, and is not green', () => {
+  const seen = view(documentOf({ a: { state: 'hibernating', ok: true } }), 2);
+  assert.deepEqual(labels(seen), ['HIBERNATING']);
+  assert.deepEqual(greens(seen), []);
+});
+
+test('missing, null and absurd fields break nothing and are never green', () => {
+  const absurd = [null, 0, '', 'text', [], {}, true, [1], { a: 1 }];
+  const fields = ['services', 'host', 'monitor', 'viewer', 'generated_at', 'stale_after_s', 'mode'];
+  for (const value of absurd) {
+    assert.deepEqual(greens(view(value, 2)), []);
+    for (const field of fields) view({ ...everyState(), [field]: value }, 2, { admin: true });
+    const inner = [
+      'name',
+      'state',
+      'http',
+      'port',
+      'systemd',
+      'process',
+      'history',
+      'depends_on',
+      'since',
+      'reason',
+      'group',
+    ];
+    for (const field of inner)
+      view(documentOf({ a: { ...up, http: {}, [field]: value } }), 2, { admin: true });
+    const details = {
+      http: { certificate: value, latency_ms: value },
+      process: { count: value, pids: value },
+      history: [value],
+    };
+    assert.deepEqual(greens(view(documentOf({ a: value }), 2, { admin: true })), []);
+    view(documentOf({ a: { ...up, ...details } }), 2, { admin: true });
+  }
+});
+
+test('a name is passed on as text, whatever it looks like', () => {
+  const name = '<img src=x onerror=alert(1)>';
+  const seen = view(documentOf({ __proto__: null, a: { ...up, name, reason: name } }), 2);
+  assert.deepEqual([seen.cards[0].name, seen.cards[0].reason], [name, name]);
+});
