@@ -1,0 +1,175 @@
+//! The command line: one file a command.
+
+mod check;
+mod dev;
+mod log;
+mod monitor;
+mod probe;
+mod runtime;
+mod schema;
+mod serve;
+mod status;
+mod style;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, Monitor, Problems, Settings};
+
+/// How a command ended. Scripts and units rely on the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: all is well.
+    Well,
+    /// 1: something is not.
+    NotWell,
+    /// 2: it cannot be told, or the command was used wrongly.
+    CannotTell,
+    /// 78 (`EX_CONFIG`): the configuration is wrong. The units do not restart on it.
+    WrongConfig,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Well => 0,
+            Exit::NotWell => 1,
+            Exit::CannotTell => 2,
+            Exit::WrongConfig => 78,
+        })
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "wellkeep",
+    version,
+    about = "A host monitor for systemd: finds what hangs or crashed, and shows it",
+    after_help = "Examples:\n  \
+        wellkeep dev                        watch this host and show it on a page\n  \
+        wellkeep check monitor.yml          is this configuration right?\n  \
+        wellkeep probe web                  look at one service now, step by step\n  \
+        wellkeep status                     what the monitor believes\n\n\
+        Exit codes: 0 well, 1 something is not well, 2 cannot tell or wrong usage, 78 wrong configuration.",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Probe the services and write the document (under systemd: wellkeep-monitor.service)
+    Monitor(monitor::Arguments),
+    /// Serve the document: page, widget and API (under systemd: wellkeep-viewer.service)
+    Serve(serve::Arguments),
+    /// Monitor and viewer together in the foreground; without a configuration it watches this host
+    Dev(dev::Arguments),
+    /// What the monitor believes of each service, as a table
+    Status(status::Arguments),
+    /// Is a configuration right? All problems at once, with place and remedy
+    Check(check::Arguments),
+    /// Look at the services once, now, and show each check's steps and times
+    Probe(probe::Arguments),
+    /// Print the JSON Schema of status.json
+    Schema(schema::Arguments),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(long, value_name = "FILE", env = "WELLKEEP_MONITOR_CONFIG", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Config, Problems> {
+        load(&self.config)
+    }
+
+    /// For commands that only show: see [`config::load_settings`].
+    fn settings(&self) -> Result<Settings, Problems> {
+        config::load_settings(&self.config, &environment)
+    }
+}
+
+/// Where the document is.
+#[derive(Debug, Clone, Args)]
+struct StatusFile {
+    /// status.json, the file that the monitor writes [default: /var/lib/wellkeep/status.json]
+    #[arg(long, value_name = "FILE", env = "WELLKEEP_STATUS_FILE")]
+    status_file: Option<PathBuf>,
+}
+
+impl StatusFile {
+    /// The command line and the environment go before the configuration.
+    fn path(&self, configured: &Monitor) -> PathBuf {
+        let configured = || configured.status_file.clone();
+        self.status_file.clone().or_else(configured).unwrap_or_else(|| config::DEFAULT_STATUS_FILE.into())
+    }
+}
+
+/// Where everything else is kept.
+#[derive(Debug, Clone, Args)]
+struct StateDir {
+    /// Where the lock, and all that must survive a restart, are kept [default: the folder of status.json]
+    #[arg(long, value_name = "DIR", env = "WELLKEEP_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl StateDir {
+    fn path(&self, config: &Config, status_file: &std::path::Path) -> PathBuf {
+        let beside =
+            || status_file.parent().map(PathBuf::from).filter(|folder| !folder.as_os_str().is_empty());
+        let configured = || config.monitor.state_dir.clone();
+        self.state_dir.clone().or_else(configured).or_else(beside).unwrap_or_else(|| ".".into())
+    }
+}
+
+fn load(path: &std::path::Path) -> Result<Config, Problems> {
+    config::load(path, &environment)
+}
+
+/// A variable of the environment.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Runs the command that the arguments ask for.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; for the rest clap's own code is ours: 2.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let exit = match cli.command {
+        Command::Monitor(arguments) => monitor::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Probe(arguments) => probe::run(arguments),
+        Command::Schema(arguments) => schema::run(arguments),
+    };
+    exit.into()
+}
+
+/// Tells a person what went wrong, on stderr.
+fn complain(message: impl std::fmt::Display) {
+    let error = style::ERROR;
+    let _ = writeln!(anstream::stderr(), "{error}error:{error:#} {message}");
+}
+
+/// Writes to stdout. A reader that went away (`| head`) is no error; the answer says whether it is still there.
+fn print(text: &str) -> bool {
+    let mut stdout = anstream::stdout();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+}

@@ -1,0 +1,63 @@
+//! `wellkeep monitor`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::log::LogFormat;
+use super::{ConfigFile, Exit, StateDir, StatusFile, complain, load, log, runtime};
+use crate::monitor::{self, Order};
+use crate::systemd::BusAddress;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    wellkeep monitor --config monitor.yml --status-file /tmp/status.json\n\n\
+    SIGHUP reads the configuration again; a wrong one changes nothing but what status.json says of it.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigFile,
+    #[command(flatten)]
+    status_file: StatusFile,
+    #[command(flatten)]
+    state_dir: StateDir,
+    /// The form of the log on stderr; unless given, the journal's own form where stderr is the journal
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Exit {
+    log::start(arguments.log_format);
+    let config = match arguments.config.load() {
+        Ok(config) => config,
+        Err(problems) => {
+            complain(problems);
+            return Exit::WrongConfig;
+        }
+    };
+    let status_file = arguments.status_file.path(&config.monitor);
+    let state_dir = arguments.state_dir.path(&config, &status_file);
+    let path: PathBuf = arguments.config.config;
+    let options = monitor::Options {
+        config,
+        reload: Some(Box::new(move || load(&path))),
+        status_file,
+        state_dir,
+        proc_root: "/proc".into(),
+        bus: BusAddress::System,
+        counts_itself: false,
+    };
+    let result = runtime::block_on(async {
+        Ok::<_, std::io::Error>(monitor::run(options, runtime::orders(Order::Reload)?).await)
+    });
+    match result.and_then(|result| result) {
+        Ok(Ok(())) => Exit::Well,
+        Ok(Err(error)) => {
+            complain(error);
+            Exit::CannotTell
+        }
+        Err(error) => {
+            complain(format!("the runtime cannot start: {error}"));
+            Exit::CannotTell
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `wellkeep serve`
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc;
+
+use clap::Args;
+use tracing::{info, warn};
+
+use super::log::LogFormat;
+use super::{ConfigFile, Exit, StatusFile, complain, log, runtime};
+use crate::config::{self, Config, Listen, Settings};
+use crate::host::listeners;
+use crate::monitor::Order;
+use crate::probe;
+use crate::viewer::{LiveChecks, Options, Viewer};
+
+/// Where the address that the viewer really listens on is written, if that folder is there.
+const ADDRESS_FILE: &str = "/run/wellkeep/viewer.addr";
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    wellkeep serve\n  \
+    wellkeep serve --listen 127.0.0.1:8080 --status-file /tmp/status.json\n  \
+    wellkeep serve --listen unix:/run/wellkeep/viewer.sock\n\n\
+    Without a document it looks for itself, if it can read a configuration (mode: live_checks).")]
+pub(super) struct Arguments {
+    /// ADDR:PORT or unix:PATH [default: 127.0.0.1:9355]
+    #[arg(long, value_name = "ADDR", env = "WELLKEEP_LISTEN", value_parser = config::parse_listen)]
+    listen: Option<Listen>,
+    #[command(flatten)]
+    config: ConfigFile,
+    #[command(flatten)]
+    status_file: StatusFile,
+    /// The form of the log on stderr; unless given, the journal's own form where stderr is the journal
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Exit {
+    log::start(arguments.log_format);
+    // The page is needed most when something is wrong, so a wrong configuration does not stop it.
+    let (settings, config) = match arguments.config.settings() {
+        Ok(settings) => (settings, for_live_checks(&arguments.config)),
+        Err(_) if !arguments.config.config.exists() => {
+            info!("going on with the defaults: there is no {}", arguments.config.config.display());
+            (Settings::default(), None)
+        }
+        Err(problems) => {
+            warn!("going on with the defaults, since the configuration cannot be used: {problems}");
+            (Settings::default(), None)
+        }
+    };
+    let status_file = arguments.status_file.path(&settings.monitor);
+    let mut options = Options::new(&settings.viewer, status_file);
+    if let Some(listen) = arguments.listen {
+        options.listen = listen;
+    }
+    options.owner_of = Box::new(owner_of);
+    options.live = config.map(live_checks);
+    options.addr_file =
+        Path::new(ADDRESS_FILE).parent().filter(|run| run.is_dir()).map(|_| ADDRESS_FILE.into());
+    let viewer = match Viewer::bind(options) {
+        Ok(viewer) => viewer,
+        Err(error) => {
+            complain(error);
+            return Exit::CannotTell;
+        }
+    };
+    info!("serving on {}", shown(viewer.address()));
+    if let Listen::Tcp(address) = viewer.address()
+        && !address.ip().is_loopback()
+    {
+        warn!("{address} can be reached from other machines: put a reverse proxy with TLS in front of it");
+    }
+    let result = stop_on_signal().and_then(|stop| viewer.run(stop).map_err(io::Error::other));
+    match result {
+        Ok(()) => Exit::Well,
+        Err(error) => {
+            complain(error);
+            Exit::CannotTell
+        }
+    }
+}
+
+/// The whole configuration, if the viewer can use it. That it cannot is nothing unusual: secrets are for the monitor.
+fn for_live_checks(file: &ConfigFile) -> Option<Config> {
+    let problems = match file.load() {
+        Ok(config) => return Some(config),
+        Err(problems) => problems,
+    };
+    let first = problems.iter().next().map(ToString::to_string).unwrap_or_default();
+    let others = match problems.count() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    info!("without a monitor there will be no live checks: {first}{others}");
+    None
+}
+
+/// What looks for itself where there is no monitor.
+pub(super) fn live_checks(config: Config) -> LiveChecks {
+    Box::new(move || {
+        let look = probe::round::look(&config, Path::new("/proc"));
+        runtime::block_on(look).map_err(|error| format!("the runtime cannot start: {error}"))
+    })
+}
+
+/// Who listens on an address: `nginx (pid 812)`.
+pub(super) fn owner_of(address: std::net::SocketAddr) -> Option<String> {
+    let listeners = listeners::listeners(Path::new("/proc")).ok()?;
+    let owner = listeners
+        .into_iter()
+        .filter(|listener| listener.address.port() == address.port())
+        .find(|listener| {
+            let theirs = listener.address.ip();
+            theirs == address.ip() || theirs.is_unspecified() || address.ip().is_unspecified()
+        })?
+        .owner?;
+    Some(format!("{} (pid {})", owner.name, owner.pid))
+}
+
+/// The address to open.
+pub(super) fn shown(address: &Listen) -> String {
+    match address {
+        Listen::Tcp(address) => format!("http://{address}/"),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// A message when it is time to end: SIGTERM, SIGINT, SIGQUIT.
+fn stop_on_signal() -> io::Result<mpsc::Receiver<()>> {
+    let (sender, receiver) = mpsc::channel();
+    let (ready, is_ready) = mpsc::channel();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let waited = runtime::block_on(async {
+            let mut orders = runtime::orders(Order::Reload)?;
+            let _ = ready.send(());
+            // A viewer has nothing to reload: it reads the document whenever that changes.
+            while orders.recv().await == Some(Order::Reload) {}
+            Ok::<(), io::Error>(())
+        });
+        if let Err(error) = waited.and_then(|result| result) {
+            warn!("cannot listen for signals: {error}");
+        }
+        let _ = sender.send(());
+    })?;
+    // From here on SIGTERM ends it in good order.
+    let _ = is_ready.recv();
+    Ok(receiver)
+}
