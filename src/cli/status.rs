@@ -74,9 +74,8 @@ pub(super) fn run(arguments: Arguments) -> Exit {
 
 /// The document's own bytes, and the exit code that fits them.
 fn json(path: &Path) -> Exit {
-    let read = read::read_head(path).and_then(|(bytes, head)| Ok((bytes, head, read::read(path)?.0)));
-    match read {
-        Ok((bytes, head, document)) => {
+    match read::read(path) {
+        Ok((document, head, bytes)) => {
             print(&String::from_utf8_lossy(&bytes));
             verdict(freshness(&head), &document.services.values().collect::<Vec<_>>())
         }
@@ -88,7 +87,7 @@ fn json(path: &Path) -> Exit {
 }
 
 fn show(path: &Path, keys: &[String]) -> Result<(String, Exit), String> {
-    let (document, head) = read::read(path).map_err(|error| advice(&error))?;
+    let (document, head, _) = read::read(path).map_err(|error| advice(&error))?;
     let services = select(&document, keys)?;
     let freshness = freshness(&head);
     let now = wall_clock();

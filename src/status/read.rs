@@ -123,10 +123,10 @@ pub fn read_head(path: &Path) -> Result<(Vec<u8>, Head), ReadError> {
     Ok((bytes, head))
 }
 
-/// Reads the whole document.
-pub fn read(path: &Path) -> Result<(Document, Head), ReadError> {
+/// Reads the whole document, with its head and the bytes that both are from.
+pub fn read(path: &Path) -> Result<(Document, Head, Vec<u8>), ReadError> {
     let (bytes, head) = read_head(path)?;
-    Ok((parse(path, &bytes)?, head))
+    Ok((parse(path, &bytes)?, head, bytes))
 }
 
 /// The boot that is running.
