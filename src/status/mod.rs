@@ -4,11 +4,18 @@
 //! `ok_count`, `fail_count`, `total`, `mode`); everything else is an addition to it. A check that a service does
 //! not have is absent, never null. The JSON Schema that is shipped is generated from these types.
 
+mod healing;
+mod ledger;
 pub mod lock;
+mod memory;
 pub mod read;
 mod time;
+pub(crate) mod worker;
 pub mod write;
 
+pub use healing::{HealMode, HealPhase, HealResult, HealStatus, Hold, Incident, LastHeal};
+pub use ledger::{Decision, Entry};
+pub use memory::{CheckMemory, EndMemory, Memory, ServiceMemory};
 pub use time::Timestamp;
 
 use indexmap::IndexMap;
@@ -148,6 +155,9 @@ pub struct Monitor {
     pub started_at: Timestamp,
     /// The configuration in force.
     pub config: ConfigInForce,
+    /// Why healing cannot act on this machine, whatever the configuration says: no permission, no D-Bus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cannot_heal: Option<String>,
 }
 
 /// Whether the monitor that wrote the document is still at work.
@@ -210,6 +220,15 @@ pub struct Service {
     /// The checks, by kind: `http`, `port`, `systemd`, `process`.
     #[serde(flatten)]
     pub checks: Results,
+    /// Healing; absent when nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heal: Option<HealStatus>,
+    /// The pause that a person asked for, while it lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// The open incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Incident>,
     /// The latest transitions, newest last, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Transition>,

@@ -1,6 +1,7 @@
 //! Writing the document: whole or not at all. A reader never sees half a file, and an old good file survives a full
 //! disk, because the new one is written beside it, synced, and renamed over it.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,13 @@ use serde_json::ser::{CompactFormatter, Formatter};
 use tokio::sync::mpsc;
 
 use super::Document;
+use super::worker::Worker;
 
 /// Readable by everybody: the viewer has no rights at all.
 const MODE: u32 = 0o644;
+
+/// More documents never wait: the loop hands one over when none is under way, and one more at its end.
+const WAITING: usize = 4;
 
 /// The prefix of the folders in which `atomicwrites` makes its files.
 const TEMPORARY: &str = ".atomicwrite";
@@ -28,14 +33,25 @@ pub fn render(document: &Document) -> Vec<u8> {
     text
 }
 
-/// Replaces the file by these bytes, or leaves it as it is.
+/// Replaces the file by these bytes, readable by everybody, or leaves it as it is.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with_mode(path, bytes, MODE)
+}
+
+/// The same, with other permissions.
+pub(crate) fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut new = OpenOptions::new();
+    // A new file and nothing that somebody put there: root writes the rule for polkit in a folder of polkit's user.
+    new.write(true).create_new(true);
     AtomicFile::new(path, OverwriteBehavior::AllowOverwrite)
-        .write(|file| {
-            // Whatever the umask: 0027 would lock the viewer out.
-            file.set_permissions(std::fs::Permissions::from_mode(MODE))?;
-            file.write_all(bytes)
-        })
+        .write_with_options(
+            |file| {
+                // Whatever the umask: 0027 would lock the viewer out.
+                file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+                file.write_all(bytes)
+            },
+            new,
+        )
         .map_err(io::Error::from)
 }
 
@@ -61,7 +77,7 @@ pub fn sweep(folder: &Path, min_age: Duration) -> io::Result<()> {
 /// not the probes, and nothing else that hangs stops the documents.
 #[derive(Debug)]
 pub struct Writer {
-    documents: std::sync::mpsc::Sender<Vec<u8>>,
+    documents: Worker<Vec<u8>>,
     results: mpsc::UnboundedReceiver<io::Result<()>>,
     under_way: usize,
 }
@@ -72,13 +88,11 @@ impl Writer {
     /// # Errors
     /// When its thread cannot be started.
     pub fn new(path: PathBuf) -> io::Result<Writer> {
-        let (documents, to_write) = std::sync::mpsc::channel::<Vec<u8>>();
         let (written, results) = mpsc::unbounded_channel();
-        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            for bytes in to_write {
-                if written.send(replace(&path, &bytes)).is_err() {
-                    return;
-                }
+        let documents = Worker::start("writer", WAITING, move |batch: Vec<Vec<u8>>| {
+            for bytes in batch {
+                // Nobody waits for the result when the monitor is at its end.
+                let _ = written.send(replace(&path, &bytes));
             }
         })?;
         Ok(Writer { documents, results, under_way: 0 })
@@ -91,7 +105,7 @@ impl Writer {
 
     /// Hands a document over. It is written after those that were handed over before.
     pub fn start(&mut self, bytes: Vec<u8>) {
-        if self.documents.send(bytes).is_ok() {
+        if self.documents.hand_over(bytes) {
             self.under_way += 1;
         }
     }
