@@ -13,13 +13,17 @@ use super::tree::{Kind, Node, Value};
 /// A longer value is cut in a message.
 const SHOWN_CHARACTERS: usize = 60;
 
-/// Keys of later versions, which the documentation already speaks of, and what this version says to them.
-const LATER_KEYS: [(&str, &str); 5] = [
-    ("heal", "this version does not heal yet"),
-    ("drill", "this version has no drills yet"),
-    ("hold", "this version has no holds yet"),
-    ("notify", "this version sends no notices yet"),
-    ("access", "this version has no access rules yet"),
+/// Keys that people will look for, and what they are told: those of later versions, which the documentation already
+/// speaks of, and what is asked for in another way.
+const NO_KEYS: [(&str, &str, &str); 4] = [
+    ("drill", "this version has no drills yet", "remove the key"),
+    (
+        "hold",
+        "a hold is no setting: a person asks for it, and it ends by itself",
+        "remove the key; `wellkeep hold KEY --for 10m` asks for one",
+    ),
+    ("notify", "this version sends no notices yet", "remove the key"),
+    ("access", "this version has no access rules yet", "remove the key"),
 ];
 
 /// A complaint about a node, whose place nobody has looked up yet.
@@ -106,8 +110,9 @@ impl<'e> Decode<'e> {
         (self.complaints, self.expand.into_unread())
     }
 
-    pub(super) fn has_complaints(&self) -> bool {
-        !self.complaints.is_empty()
+    /// How many problems have been noted so far.
+    pub(super) fn complaints(&self) -> usize {
+        self.complaints.len()
     }
 
     /// Notes a problem: what was found at the node, and what to write instead.
@@ -182,8 +187,8 @@ impl<'e> Decode<'e> {
     }
 
     fn unknown_key(&mut self, key: &Node, name: &str, known: &[&str]) {
-        if let Some((_, message)) = LATER_KEYS.iter().find(|(later, _)| *later == name) {
-            return self.complain(key, *message, "remove the key");
+        if let Some((_, message, help)) = NO_KEYS.iter().find(|(later, ..)| *later == name) {
+            return self.complain(key, *message, *help);
         }
         let help = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),

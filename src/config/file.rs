@@ -12,7 +12,8 @@ use super::service::{self, Defaults, Draft};
 use super::syntax::line_at;
 use super::tree::{self, Kind, Node, Value};
 use super::{
-    Checked, Config, LISTEN_HELP, Monitor, Settings, Viewer, depends, include, io_words, listen, read_regular,
+    Checked, Config, Healing, LISTEN_HELP, Monitor, Settings, Viewer, depends, include, io_words, listen,
+    read_regular,
 };
 
 /// A larger file is refused before it is parsed.
@@ -27,16 +28,27 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<Config, Problems> {
 
 /// See [`Config::parse`].
 pub(super) fn parse(text: String, path: &Path, env: Env<'_>) -> Result<Config, Problems> {
-    whole(text, path, Expand::new(env)).map(|(config, _)| config)
+    whole(text, path, Expand::new(env)).map(|whole| whole.config)
 }
 
 /// See [`super::check`].
 pub(super) fn check(path: &Path, env: Env<'_>) -> Result<Checked, Problems> {
-    let (config, unread_credentials) = whole(read_text(path)?, path, Expand::without_credentials(env))?;
+    let Whole { config, unread_credentials, heal_not_applied } =
+        whole(read_text(path)?, path, Expand::without_credentials(env))?;
     Ok(Checked {
         services: config.services.len(),
         checks: config.services.iter().map(|service| service.checks.len()).sum(),
         unread_credentials,
+        heal_not_applied,
+    })
+}
+
+/// See [`super::load_healing`].
+pub(super) fn load_healing(path: &Path, env: Env<'_>) -> Result<Healing, Problems> {
+    let Whole { config, .. } = whole(read_text(path)?, path, Expand::without_credentials(env))?;
+    Ok(Healing {
+        heals: config.services.into_iter().filter_map(|service| service.heal).collect(),
+        observe: config.monitor.observe,
     })
 }
 
@@ -60,8 +72,16 @@ pub(super) fn load_settings(path: &Path, env: Env<'_>) -> Result<Settings, Probl
     }
 }
 
-/// The whole configuration, and the credentials that were not read.
-fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<(Config, Vec<String>), Problems> {
+/// A right configuration, and what a person who asks about it should know besides.
+struct Whole {
+    config: Config,
+    /// The credentials that were not read.
+    unread_credentials: Vec<String>,
+    /// The services that the `heal` of `defaults` does not apply to, and why.
+    heal_not_applied: Vec<(String, String)>,
+}
+
+fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<Whole, Problems> {
     let mut decode = Decode::new(expand);
     let main = Source::read(path, text, 0)?;
     let top = Top::decode(&mut decode, &main.root);
@@ -77,13 +97,15 @@ fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<(Config, Vec<S
 
     let (complaints, unread_credentials) = decode.finish();
     if complaints.is_empty() && failures.is_empty() {
+        let why_not = |draft: &Draft| Some((draft.service.key.clone(), draft.heal_not_applied.clone()?));
+        let heal_not_applied = services.drafts.iter().filter_map(why_not).collect();
         let config = Config {
             path: Some(path.to_owned()),
             services: services.drafts.into_iter().map(|draft| draft.service).collect(),
             monitor: top.monitor,
             viewer: top.viewer,
         };
-        return Ok((config, unread_credentials));
+        return Ok(Whole { config, unread_credentials, heal_not_applied });
     }
     let sources: Vec<&Source> = std::iter::once(&main).chain(&included).collect();
     Err(problems(&sources, complaints, failures))
@@ -176,18 +198,26 @@ fn is_nothing(root: &Node) -> bool {
     matches!(root.value, Value::Scalar { kind: Kind::Null, .. })
 }
 
+/// The keys of `monitor`.
+pub(super) const MONITOR_KEYS: [&str; 5] =
+    ["status_file", "state_dir", "heartbeat", "observe", "heal_budget"];
+
 fn monitor(decode: &mut Decode<'_>, node: &Node) -> Monitor {
     let default = Monitor::default();
-    let Some(fields) = decode.fields(node, &["status_file", "state_dir", "heartbeat"]) else {
+    let Some(fields) = decode.fields(node, &MONITOR_KEYS) else {
         return default;
     };
     // Readers call a document of 15 s stale, so a heartbeat must come well before.
     let range = Duration::from_secs(1)..=Duration::from_secs(10);
     let heartbeat = fields.get("heartbeat").and_then(|node| decode.duration(node, range));
+    let observe = fields.get("observe").and_then(|node| decode.boolean(node));
+    let heal_budget = fields.get("heal_budget").and_then(|node| decode.integer(node, 1..=1000));
     Monitor {
         status_file: fields.get("status_file").and_then(|node| decode.absolute_path(node)),
         state_dir: fields.get("state_dir").and_then(|node| decode.absolute_path(node)),
         heartbeat: heartbeat.unwrap_or(default.heartbeat),
+        observe: observe.unwrap_or(default.observe),
+        heal_budget: heal_budget.unwrap_or(default.heal_budget),
     }
 }
 
@@ -248,7 +278,7 @@ impl Services {
             Some(node) if !matches!(node.value, Value::List(_)) => return,
             Some(node) => node,
             // They were meant to stand under the key that was complained about, or in the included file.
-            None if decode.has_complaints() => return,
+            None if decode.complaints() > 0 => return,
             None => root,
         };
         decode.complain(node, "found no services", SERVICES_HELP);

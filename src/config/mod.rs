@@ -7,6 +7,7 @@
 mod file;
 mod include;
 mod service;
+mod heal;
 mod depends;
 mod decode;
 mod expand;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use crate::probe::{Check, Severity};
 
-pub(crate) use decode::{Decode, Fields, Refusal, absolute_path, tcp_port};
+pub(crate) use decode::{Decode, Fields, Refusal, absolute_path, nearest, tcp_port};
 pub(crate) use expand::Secrets;
 pub use problem::{Place, Problem, Problems};
 pub(crate) use tree::{Node, Value};
@@ -64,6 +65,16 @@ pub fn load_settings(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Resul
     file::load_settings(path, env)
 }
 
+/// Reads what a configuration heals, for whoever gives the monitor the rights for it. All of the file must be right; but
+/// a credential is read only where systemd hands it over.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_healing(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Healing, Problems> {
+    file::load_healing(path, env)
+}
+
 impl Config {
     /// Reads a configuration from a text. `path` is what problems call the file, and its folder is where `include`
     /// looks.
@@ -84,6 +95,15 @@ impl Config {
 /// What is wrong with the text and what to write, as a sentence.
 pub fn parse_listen(text: &str) -> Result<Listen, String> {
     listen(text).map_err(|refusal| refusal.into_sentence(LISTEN_HELP))
+}
+
+/// Understands the name of a user of a machine, as `useradd` allows it.
+///
+/// # Errors
+///
+/// What is wrong with the text and what to write, as a sentence.
+pub fn parse_user(text: &str) -> Result<String, String> {
+    heal::user_name(text).map_err(|refusal| refusal.into_sentence("write for example wellkeep"))
 }
 
 const LISTEN_HELP: &str = "write 127.0.0.1:9355, [::1]:9355 or unix:/run/wellkeep/viewer.sock";
@@ -152,6 +172,15 @@ pub struct Settings {
     pub viewer: Viewer,
 }
 
+/// What [`load_healing`] reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Healing {
+    /// The policies of the services that have one, in the order of the services.
+    pub heals: Vec<Heal>,
+    /// Everything but the call, for all of them.
+    pub observe: bool,
+}
+
 /// What [`check`] says of a right configuration. It holds no configuration: a word stands in for each credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
@@ -161,6 +190,8 @@ pub struct Checked {
     pub checks: usize,
     /// The names of the credentials that only the unit can read.
     pub unread_credentials: Vec<String>,
+    /// The keys of the services that the `heal` of `defaults` does not apply to, each with the reason.
+    pub heal_not_applied: Vec<(String, String)>,
 }
 
 /// One service.
@@ -180,6 +211,89 @@ pub struct Service {
     pub depends_on: Vec<String>,
     /// When and how often it is probed, and what counts as confirmed.
     pub timing: Timing,
+    /// How it is made well again; none unless somebody asked for it.
+    pub heal: Option<Heal>,
+}
+
+impl Service {
+    /// The unit that is healed, or else looked at.
+    pub fn unit(&self) -> Option<&str> {
+        let healed = self.heal.as_ref().and_then(|heal| heal.unit.as_deref());
+        healed.or_else(|| {
+            self.checks.iter().find_map(|check| match &*check.check {
+                Check::Systemd(settings) => Some(settings.unit.as_str()),
+                _ => None,
+            })
+        })
+    }
+}
+
+/// The policy of healing a service: what is done, when, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heal {
+    /// Whether the call is really made.
+    pub mode: HealMode,
+    /// The unit that `restart` and `reload` are about: the block's own, or the one of the `systemd` check. Present
+    /// whenever a step needs it.
+    pub unit: Option<String>,
+    /// The ladder: the first heal of an incident is the first step, the second the second; the last step repeats. Never
+    /// empty.
+    pub steps: Vec<Step>,
+    /// Between a failed heal and the next one: 10 s, doubling.
+    pub backoff: Duration,
+    /// The longest pause that doubling leads to: 5 min.
+    pub backoff_max: Duration,
+    /// So many heals within an hour at most: 5.
+    pub budget: u32,
+    /// A heal counts as done only when the service is well within this time: 60 s, or as long as a longer `start_grace`
+    /// and the rounds after it may take.
+    pub verify_within: Duration,
+}
+
+impl Heal {
+    /// The policy that `heal: restart` means.
+    pub fn restart(unit: impl Into<String>) -> Heal {
+        Heal {
+            mode: HealMode::Act,
+            unit: Some(unit.into()),
+            steps: vec![Step::Restart],
+            backoff: Duration::from_secs(10),
+            backoff_max: Duration::from_secs(300),
+            budget: 5,
+            verify_within: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Whether healing really acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealMode {
+    /// It does.
+    Act,
+    /// It does everything but the call, and says what it would have done.
+    Observe,
+}
+
+/// One step of the ladder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Restart the unit; start it if it failed or ended by itself.
+    Restart,
+    /// Tell the unit to reload.
+    Reload,
+    /// Run a program.
+    Run(Hook),
+}
+
+/// A program that heals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// The program, by its absolute path, and its arguments. No shell sees them.
+    pub command: Vec<String>,
+    /// It is killed when it takes longer: 30 s.
+    pub timeout: Duration,
+    /// The user it runs as, if not the monitor's own. Only a monitor that runs as root can change it.
+    pub user: Option<String>,
 }
 
 /// One check of a service.
@@ -231,11 +345,21 @@ pub struct Monitor {
     pub state_dir: Option<PathBuf>,
     /// At the latest so long after the last document a new one is written: 5 s.
     pub heartbeat: Duration,
+    /// Everything but the call, for all services, whatever they say themselves.
+    pub observe: bool,
+    /// So many heals of all services together within an hour at most: 10.
+    pub heal_budget: u32,
 }
 
 impl Default for Monitor {
     fn default() -> Self {
-        Monitor { status_file: None, state_dir: None, heartbeat: Duration::from_secs(5) }
+        Monitor {
+            status_file: None,
+            state_dir: None,
+            heartbeat: Duration::from_secs(5),
+            observe: false,
+            heal_budget: 10,
+        }
     }
 }
 

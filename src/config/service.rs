@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::decode::{Decode, Fields, Refusal, found};
 use super::tree::{Node, Value};
-use super::{CheckConfig, Service, Timing};
+use super::{CheckConfig, Service, Timing, heal};
 use crate::probe::{FORMS, Form, Severity};
 
 /// The keys of a service besides its checks.
-const OWN_KEYS: [&str; 12] = [
+const OWN_KEYS: [&str; 13] = [
     "key",
     "name",
     "group",
@@ -22,10 +22,11 @@ const OWN_KEYS: [&str; 12] = [
     "failure_threshold",
     "success_threshold",
     "start_grace",
+    "heal",
 ];
 
 /// The keys of `defaults`.
-const DEFAULT_KEYS: [&str; 8] = [
+const DEFAULT_KEYS: [&str; 9] = [
     "group",
     "interval",
     "retry_interval",
@@ -34,6 +35,7 @@ const DEFAULT_KEYS: [&str; 8] = [
     "success_threshold",
     "start_grace",
     "severity",
+    "heal",
 ];
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,6 +50,7 @@ pub(super) struct Defaults {
     timing: Timing,
     severity: Severity,
     group: Option<String>,
+    heal: heal::Policy,
 }
 
 impl Defaults {
@@ -55,17 +58,23 @@ impl Defaults {
     pub(super) fn decode(decode: &mut Decode<'_>, node: &Node) -> Defaults {
         let built_in = Defaults::default();
         match decode.fields(node, &DEFAULT_KEYS) {
-            Some(fields) => built_in.overridden(decode, fields),
+            Some(fields) => Defaults {
+                heal: heal::Policy::of_defaults(decode, fields),
+                ..built_in.overridden(decode, fields)
+            },
             None => built_in,
         }
     }
 
+    /// With what these fields say of timing, severity and group. Healing is another matter: a service's own must fit
+    /// its checks.
     fn overridden(&self, decode: &mut Decode<'_>, fields: Fields<'_>) -> Defaults {
         let group = fields.get("group").and_then(|node| group(decode, node));
         Defaults {
             timing: timing(decode, fields, self.timing),
             severity: severity(decode, fields).unwrap_or(self.severity),
             group: group.or_else(|| self.group.clone()),
+            heal: self.heal.clone(),
         }
     }
 }
@@ -77,6 +86,8 @@ pub(super) struct Draft {
     pub(super) key: Reference,
     /// Where its `depends_on` stand.
     pub(super) references: Vec<Reference>,
+    /// Why the `heal` of `defaults` does not apply to it.
+    pub(super) heal_not_applied: Option<String>,
 }
 
 /// The key of a service, where it stands in a file.
@@ -117,6 +128,7 @@ pub(super) fn decode(decode: &mut Decode<'_>, node: &Node, defaults: &Defaults) 
     let name = fields.get("name").and_then(|node| decode.line(node, "a name", "write text on one line"));
     let primary = fields.get("primary").and_then(|node| decode.boolean(node));
     let checks = checks(decode, fields, own.severity);
+    let healing = heal::of_service(decode, fields, &own.heal, &checks, own.timing);
     let references = fields.get("depends_on").map_or_else(Vec::new, |node| depends_on(decode, node));
     let key = key?;
     Some(Draft {
@@ -128,9 +140,11 @@ pub(super) fn decode(decode: &mut Decode<'_>, node: &Node, defaults: &Defaults) 
             checks,
             depends_on: references.iter().map(|reference| reference.key.clone()).collect(),
             timing: own.timing,
+            heal: healing.heal,
         },
         key,
         references,
+        heal_not_applied: healing.not_applied,
     })
 }
 
@@ -280,6 +294,7 @@ fn check(
 
 #[cfg(test)]
 mod tests {
+    use super::super::file;
     use super::*;
 
     #[test]
@@ -294,7 +309,8 @@ mod tests {
                 })
             })
         };
-        for key in KEYS.iter().chain(&DEFAULT_KEYS) {
+        let own = KEYS.iter().chain(&DEFAULT_KEYS);
+        for key in own.chain(&heal::KEYS).chain(&heal::STEP_KEYS).chain(&file::MONITOR_KEYS) {
             assert!(mentioned(key, ""), "{key}");
         }
         for form in &FORMS {
