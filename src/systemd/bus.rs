@@ -1,9 +1,15 @@
 //! The only place that knows zbus: the connection here, what is asked over it in the files below.
 
 mod members;
-mod services;
 mod units;
+mod services;
+mod witnessed;
+mod watch;
+mod inspect;
+mod act;
+mod permission;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,14 +18,18 @@ use tokio::time::{Instant, timeout};
 use zbus::{Connection, fdo};
 
 use self::units::DetailsCache;
-use super::unit::UnitState;
+use super::unit::{Permission, UnitCall, UnitState};
+use crate::engine::{HealEnd, SystemPhase, UnitFacts};
 
 pub use services::RunningService;
+pub use watch::Watch;
 
 /// No call waits longer than this for its answer: a stopped bus daemon takes calls and never answers.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// Not more than one attempt to connect in this time.
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
+/// Answers find who waits for them without a queue; this is for the few signals of a short conversation.
+const ANSWERS_QUEUED: NonZeroUsize = NonZeroUsize::new(64).expect("not 0");
 /// So many calls are under way at once: enough to hide the latency, few enough for the bus's limits.
 const CALLS_AT_ONCE: usize = 16;
 
@@ -62,6 +72,14 @@ pub enum BusError {
     /// The bus is there, systemd is not on it.
     #[error("systemd is not on the system D-Bus (is it this machine's init?): {0}")]
     NoSystemd(String),
+    /// systemd left the bus while we listened.
+    #[error(
+        "systemd left the system D-Bus, as it does when it executes itself anew or the machine shuts down"
+    )]
+    Left,
+    /// The bus closed the connection.
+    #[error("the system D-Bus closed the connection, as it does when it is restarted")]
+    Closed,
     /// A call failed.
     #[error("systemd could not be asked over D-Bus: {0}")]
     Call(String),
@@ -118,6 +136,24 @@ impl Bus {
         self.ask(limit, async |connection, _| services::list(connection).await).await
     }
 
+    /// A fresh look at what may speak against a heal: the unit, if there is one, and the machine. Nothing of it comes
+    /// from a cache; it takes 5 s at most.
+    pub async fn inspect(&self, unit: Option<&str>) -> (Option<Result<UnitFacts, BusError>>, SystemPhase) {
+        inspect::inspect(&self.address, unit).await
+    }
+
+    /// Asks systemd to act and waits for the result of its job: for as long as the unit may take to stop and to start,
+    /// and 15 minutes where it has no limit. On a connection of its own, so that no look at a unit waits for it.
+    /// If the unit is not as it was `seen` any more, nothing is done.
+    pub async fn act(&self, call: UnitCall, unit: &str, seen: Option<&UnitFacts>) -> HealEnd {
+        act::act(&self.address, call, unit, seen).await
+    }
+
+    /// Whether we may do this to the unit, by asking for what systemd checks and then refuses; 5 s at most.
+    pub async fn may_heal(&self, call: UnitCall, unit: &str) -> Permission {
+        permission::may_heal(&self.address, call, unit).await
+    }
+
     /// Runs one question on the connection. The connection is taken out for that time, so that an error, a timeout
     /// and a caller that gave up all leave none behind: an answer that comes late must never be taken for the next one.
     async fn ask<T>(
@@ -152,25 +188,33 @@ impl Bus {
         }
         // Set before the attempt: when it never ends, the caller's timeout leaves this behind.
         *failed = Some((Instant::now(), BusError::TimedOut(limit)));
-        let built = zbus::connection::Builder::address(self.address.as_str())
-            .method_timeout(CALL_LIMIT)
-            .build()
-            .await
-            .map_err(|error| self.connect_error(error));
+        let built = open(&self.address, ANSWERS_QUEUED).await;
         *failed = built.as_ref().err().map(|error| (Instant::now(), error.clone()));
         built
     }
+}
 
-    fn connect_error(&self, error: zbus::Error) -> BusError {
-        let address = self.address.trim_start_matches("unix:path=").to_owned();
-        match error {
-            zbus::Error::Connection(io, _) if io.kind() == std::io::ErrorKind::NotFound => {
-                BusError::Missing(address)
-            }
-            zbus::Error::Connection(io, _) => BusError::Unreachable { address, reason: io.to_string() },
-            error => BusError::Unreachable { address, reason: error.to_string() },
+/// A new connection (0.4 ms). `queued` messages wait in it for a reader before it stops to read more.
+async fn open(address: &str, queued: NonZeroUsize) -> Result<Connection, BusError> {
+    let builder =
+        zbus::connection::Builder::address(address).method_timeout(CALL_LIMIT).max_queued(queued).build();
+    builder.await.map_err(|error| connect_error(address, &error))
+}
+
+fn connect_error(address: &str, error: &zbus::Error) -> BusError {
+    let address = address.trim_start_matches("unix:path=").to_owned();
+    match error {
+        zbus::Error::Connection(io, _) if io.kind() == std::io::ErrorKind::NotFound => {
+            BusError::Missing(address)
         }
+        zbus::Error::Connection(io, _) => BusError::Unreachable { address, reason: io.to_string() },
+        error => BusError::Unreachable { address, reason: error.to_string() },
     }
+}
+
+/// What is asked takes no longer than a call may take, all of it together.
+async fn within_limit<T>(question: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
+    timeout(CALL_LIMIT, question).await.unwrap_or(Err(BusError::TimedOut(CALL_LIMIT)))
 }
 
 impl From<zbus::Error> for BusError {

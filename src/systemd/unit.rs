@@ -1,6 +1,8 @@
 //! A unit as systemd describes it. The words are systemd's own and stay strings: every release adds some, and a
 //! word that we do not know must reach the reader as it is.
 
+use crate::engine::UnitChange;
+
 /// What one look at a unit brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitState {
@@ -49,6 +51,62 @@ pub struct Details {
     pub since_us: Option<u64>,
     /// When it was last started, in microseconds of the kernel's monotonic clock; absent while it does not run.
     pub started_us: Option<u64>,
+}
+
+/// How a unit was at the moment it changed, as systemd announced it. Polling cannot tell an administrator's stop from an
+/// exit; this can, because whoever orders a change leaves a job until it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sign {
+    /// The unit, by the name that was asked for, also if that is an alias.
+    pub unit: String,
+    /// `ActiveState`.
+    pub active: String,
+    /// `SubState`.
+    pub sub: String,
+    /// Whether a job was queued or running for it.
+    pub has_job: bool,
+}
+
+impl From<Sign> for UnitChange {
+    fn from(sign: Sign) -> UnitChange {
+        UnitChange { unit: sign.unit, active: sign.active, has_job: sign.has_job }
+    }
+}
+
+/// What a [`Watch`](super::Watch) tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// From now on every change of these units is told, and this is how they are. Told again when the set of units
+    /// changes: of a unit that was in the list before, nothing was missed unless `Lost` came in between.
+    Began(Vec<Sign>),
+    /// A unit changed.
+    Changed(Sign),
+    /// Nothing is seen of any unit any more: why. `Began` follows as soon as it can.
+    Lost(String),
+    /// The machine began to shut down, or does not any more. Not, as long as nothing was told.
+    ShuttingDown(bool),
+}
+
+/// What can be asked of systemd to make a unit well again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitCall {
+    /// `TryRestartUnit`: a running unit; it cannot resurrect a stopped one.
+    TryRestart,
+    /// `ResetFailedUnit` if it failed, then `StartUnit`.
+    Start,
+    /// `ReloadUnit`.
+    Reload,
+}
+
+/// Whether we may ask for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permission {
+    /// We may.
+    Given,
+    /// We may not: why, and what to do about it.
+    Refused(String),
+    /// It could not be told: why.
+    Untold(String),
 }
 
 /// How a main process ended.

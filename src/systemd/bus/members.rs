@@ -5,6 +5,10 @@ use std::collections::HashMap;
 
 use zbus::{OwnedObjectPath, OwnedVariant, proxy};
 
+pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
+pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+
 #[proxy(
     interface = "org.freedesktop.systemd1.Manager",
     default_service = "org.freedesktop.systemd1",
@@ -18,6 +22,18 @@ pub(super) trait Manager {
         states: &[&str],
         patterns: &[&str],
     ) -> zbus::Result<Vec<(String, String)>>;
+
+    /// Without it systemd announces nothing, unless somebody else happens to have asked for it.
+    fn subscribe(&self) -> zbus::Result<()>;
+
+    /// The reply is a job: it says that something is queued, not that it is done.
+    fn try_restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn reload_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    fn job_removed(&self, id: u32, job: OwnedObjectPath, unit: String, result: String) -> zbus::Result<()>;
 }
 
 #[proxy(interface = "org.freedesktop.DBus.Properties", default_service = "org.freedesktop.systemd1")]

@@ -40,6 +40,8 @@ enum Stale {
     Changed,
     /// No hint, but it was some time ago.
     Old,
+    /// It does not run. Started and ended again between two looks, it leaves the same row, and no process to tell it by.
+    AtRest,
 }
 
 /// The states of these units, in their order. Details go into the cache one by one, so that a call that takes too long
@@ -65,6 +67,7 @@ pub(super) async fn read(
     let mut reads = stream::iter(stale)
         .map(async |(name, row, stale, cached)| match (stale, cached) {
             (Stale::Old, Some(cached)) => (name, refresh(connection, cached).await),
+            (Stale::AtRest, Some(cached)) => (name, unless_it_ran(connection, cached, proc_root).await),
             _ => (name, read_anew(connection, row, proc_root).await),
         })
         .buffer_unordered(CALLS_AT_ONCE);
@@ -81,7 +84,7 @@ pub(super) async fn read(
 
 /// The rows in the order of the names. systemd leaves out invalid names silently, which shifts all that follow, and
 /// answers an alias under its canonical name: the position is the only key, and only while the counts agree.
-async fn list_by_names(manager: &ManagerProxy<'_>, names: &[&str]) -> Result<Vec<Row>, BusError> {
+pub(super) async fn list_by_names(manager: &ManagerProxy<'_>, names: &[&str]) -> Result<Vec<Row>, BusError> {
     let rows = manager.list_units_by_names(names).await?;
     if rows.len() != names.len() {
         return Err(BusError::RowCount { asked: names.len(), got: rows.len() });
@@ -109,7 +112,10 @@ fn staleness(cached: Option<&Cached>, row: &Row, proc_root: &Path) -> Option<Sta
         None => Some(Stale::Changed),
         Some(cached) if cached.row != *row => Some(Stale::Changed),
         Some(cached) if cached.main_start != main_start(&cached.details, proc_root) => Some(Stale::Changed),
-        Some(cached) if cached.read_at.elapsed() < DETAILS_MAX_AGE => None,
+        Some(cached) if cached.read_at.elapsed() < DETAILS_MAX_AGE => {
+            let is_at_rest = row.load == "loaded" && matches!(row.active.as_str(), "inactive" | "failed");
+            is_at_rest.then_some(Stale::AtRest)
+        }
         // Of a unit without a process anything may have changed: an unmet condition, what triggers it ...
         Some(cached) if cached.main_start.is_none() => Some(Stale::Changed),
         Some(_) => Some(Stale::Old),
@@ -138,6 +144,22 @@ async fn read_anew(connection: &Connection, row: &Row, proc_root: &Path) -> Resu
     })
 }
 
+/// The details of a unit that does not run, read again only if it ran meanwhile: its end is another one then, and what was
+/// seen of the end before says nothing of it.
+async fn unless_it_ran(
+    connection: &Connection,
+    cached: Cached,
+    proc_root: &Path,
+) -> Result<Cached, BusError> {
+    let unit = properties_of(connection, &cached.row).await?;
+    let since = unless_gone(unit.get("org.freedesktop.systemd1.Unit", "StateChangeTimestamp").await)?;
+    let since_us = since.and_then(|at| u64::try_from(at).ok()).filter(|at| *at != 0);
+    if since_us == cached.details.since_us {
+        return Ok(cached);
+    }
+    read_anew(connection, &cached.row, proc_root).await
+}
+
 /// Reads again what changes in a running service without a hint.
 async fn refresh(connection: &Connection, mut cached: Cached) -> Result<Cached, BusError> {
     let unit = properties_of(connection, &cached.row).await?;
@@ -158,13 +180,16 @@ pub(super) async fn get_details(connection: &Connection, row: &Row) -> Result<De
     Ok(properties.map(|properties| details_of(properties, &row.active)).unwrap_or_default())
 }
 
-async fn properties_of<'a>(connection: &Connection, row: &'a Row) -> zbus::Result<PropertiesProxy<'a>> {
+pub(super) async fn properties_of<'a>(
+    connection: &Connection,
+    row: &'a Row,
+) -> zbus::Result<PropertiesProxy<'a>> {
     PropertiesProxy::builder(connection).path(&row.path).build().await
 }
 
 /// A unit can go away between two calls, and then systemd answers with an error. That is no reason to know nothing of
 /// the others, and the row still says what the unit was.
-fn unless_gone<T>(answer: zbus::Result<T>) -> Result<Option<T>, BusError> {
+pub(super) fn unless_gone<T>(answer: zbus::Result<T>) -> Result<Option<T>, BusError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(zbus::Error::MethodError(..)) => Ok(None),
@@ -203,7 +228,10 @@ fn details_of(mut properties: HashMap<String, OwnedVariant>, active: &str) -> De
     }
 }
 
-fn take<T: TryFrom<OwnedVariant>>(properties: &mut HashMap<String, OwnedVariant>, name: &str) -> Option<T> {
+pub(super) fn take<T: TryFrom<OwnedVariant>>(
+    properties: &mut HashMap<String, OwnedVariant>,
+    name: &str,
+) -> Option<T> {
     properties.remove(name)?.try_into().ok()
 }
 
@@ -312,6 +340,19 @@ mod tests {
         let proc_root = proc_with_start(1000);
         assert_eq!(staleness(Some(&cached(Some(42))), &row(), proc_root.path()), None);
         assert_eq!(staleness(Some(&cached(None)), &row(), proc_root.path()), None);
+    }
+
+    #[test]
+    fn a_unit_that_does_not_run_is_asked_whether_it_ran_meanwhile() {
+        let nowhere = tempfile::tempdir().unwrap();
+        for active in ["inactive", "failed"] {
+            let row = Row { active: active.into(), ..row() };
+            let cached = Cached { row: row.clone(), ..cached(None) };
+            assert_eq!(staleness(Some(&cached), &row, nowhere.path()), Some(Stale::AtRest), "{active}");
+        }
+        let missing = Row { active: "inactive".into(), load: "not-found".into(), ..row() };
+        let cached = Cached { row: missing.clone(), ..cached(None) };
+        assert_eq!(staleness(Some(&cached), &missing, nowhere.path()), None);
     }
 
     #[test]
