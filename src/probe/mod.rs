@@ -88,6 +88,11 @@ impl Outcome {
         Outcome::Fail { reason: reason.into(), kind: Failure::Ordinary }
     }
 
+    /// As [`Outcome::fail`]; no answer came in time.
+    pub fn late(reason: impl Into<String>) -> Outcome {
+        Outcome::Fail { reason: reason.into(), kind: Failure::Late }
+    }
+
     /// The probe itself could not tell.
     pub fn unknown(reason: impl Into<String>) -> Outcome {
         Outcome::Unknown { reason: reason.into() }
@@ -99,10 +104,15 @@ impl Outcome {
 pub enum Failure {
     /// Counts towards `failure_threshold`: it may pass the next time.
     Ordinary,
+    /// As an ordinary one; but that no answer came in time may be the fault of a machine that starves.
+    Late,
     /// Needs no second look: systemd itself says `failed`.
     Certain,
-    /// Not running, and nothing says that it should: stopped by an administrator, masked, disabled and inactive.
+    /// Not running, and nothing says that it should: masked, a condition that is not met, nothing that starts it.
     Stopped,
+    /// Not running, and systemd does not tell whether somebody stopped it or it ended by itself: only who watched knows.
+    /// Without a witness it counts as stopped.
+    Unexplained,
     /// On its way there: systemd is stopping it right now.
     Stopping,
     /// On its way up: systemd is starting, reloading or restarting it right now.

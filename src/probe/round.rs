@@ -67,7 +67,7 @@ pub async fn look(config: &Config, proc_root: &Path) -> Document {
         }
         let probes = commands.into_iter().filter_map(|command| match command {
             Command::Probe(request) => Some(request),
-            Command::Record(_) | Command::Publish => None,
+            _ => None,
         });
         runner.start(probes.collect());
         let (id, report) = runner.next().await;

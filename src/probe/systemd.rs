@@ -209,9 +209,9 @@ fn judge_inactive(unit: &UnitState) -> Outcome {
         }
         Details { runs_once: true, .. } => Outcome::PASS,
         Details { unit_file_state: Some(state), .. } if state == "disabled" => {
-            stopped("inactive and disabled: it does not start at boot, and nobody started it")
+            unexplained("inactive and disabled: it does not start at boot, and nobody started it")
         }
-        _ => stopped(format!(
+        _ => unexplained(format!(
             "inactive ({}): stopped by an administrator, or it ended by itself; systemd does not tell which afterwards",
             unit.sub
         )),
@@ -220,6 +220,10 @@ fn judge_inactive(unit: &UnitState) -> Outcome {
 
 fn stopped(reason: impl Into<String>) -> Outcome {
     Outcome::Fail { reason: reason.into(), kind: Failure::Stopped }
+}
+
+fn unexplained(reason: impl Into<String>) -> Outcome {
+    Outcome::Fail { reason: reason.into(), kind: Failure::Unexplained }
 }
 
 fn starting(reason: impl Into<String>) -> Outcome {
@@ -368,7 +372,7 @@ impl Settings {
 
 /// A unit's full name by systemd's own rules (`unit_name_is_valid` without templates). A name without a type means a
 /// service, as it does to `systemctl`.
-fn unit_name(text: &str) -> Result<String, Refusal> {
+pub(crate) fn unit_name(text: &str) -> Result<String, Refusal> {
     if text.contains('/') {
         let help = "write the name that `systemctl list-units` shows, such as srv-data.mount";
         return Err(Refusal::new("is a path and not the name of a unit").help(help));

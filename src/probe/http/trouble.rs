@@ -54,7 +54,7 @@ pub(super) enum CertificateFault {
 pub(super) fn no_answer(settings: &Settings, seen: &Seen, trouble: &Trouble, now: Timestamp) -> Outcome {
     let server = || seen.server(settings);
     Outcome::fail(match trouble {
-        Trouble::TimedOut => timed_out(settings, seen),
+        Trouble::TimedOut => return Outcome::late(timed_out(settings, seen)),
         Trouble::Own(reason) => return Outcome::unknown(reason.as_str()),
         Trouble::Lookup(error) => return error.outcome(),
         Trouble::Io(code) => return broken(settings, seen, &io::Error::from_raw_os_error(*code)),

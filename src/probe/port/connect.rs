@@ -51,7 +51,7 @@ impl Attempt {
             Ok(Err(error)) => return error.outcome(),
             Err(_) => {
                 let timeout = shown(self.timeout);
-                return Outcome::fail(format!("timed out after {timeout} in name resolution of {host}"));
+                return Outcome::late(format!("timed out after {timeout} in name resolution of {host}"));
             }
         };
         if host.parse::<IpAddr>().is_err() {
@@ -90,7 +90,7 @@ impl Attempt {
                 Outcome::PASS
             }
             Ok(Err(error)) => network::no_unix_connection(&error, path),
-            Err(_) => Outcome::fail(format!(
+            Err(_) => Outcome::late(format!(
                 "timed out after {} in connect to {}",
                 shown(self.timeout),
                 path.display()
@@ -115,7 +115,7 @@ fn judge(host: &str, missed: &[(SocketAddr, Missed)]) -> Outcome {
     let outcomes = missed.iter().map(|(address, missed)| match missed {
         Missed::Error(error) => network::no_connection(error, address),
         Missed::Silence(waited) => {
-            Outcome::fail(format!("timed out after {} in connect to {address}", shown(*waited)))
+            Outcome::late(format!("timed out after {} in connect to {address}", shown(*waited)))
         }
     });
     let (mut failures, mut own) = (Vec::new(), Vec::new());
@@ -127,7 +127,9 @@ fn judge(host: &str, missed: &[(SocketAddr, Missed)]) -> Outcome {
         }
     }
     if !failures.is_empty() {
-        return Outcome::fail(failures.join("; "));
+        let is_late = missed.iter().all(|(_, missed)| matches!(missed, Missed::Silence(_)));
+        let outcome = if is_late { Outcome::late } else { Outcome::fail };
+        return outcome(failures.join("; "));
     }
     if !own.is_empty() {
         return Outcome::unknown(own.join("; "));

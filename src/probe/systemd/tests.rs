@@ -167,20 +167,20 @@ fn a_unit_that_systemd_cannot_load_is_a_fault_of_the_configuration() {
 }
 
 #[test]
-fn a_silent_end_is_stopped_because_nobody_can_tell_it_from_an_administrators_stop() {
+fn a_silent_end_is_unexplained_because_nobody_can_tell_it_from_an_administrators_stop_afterwards() {
     assert_fails(
         &with(unit("inactive", "dead"), ended("success", None)),
-        Failure::Stopped,
+        Failure::Unexplained,
         "inactive (dead): stopped by an administrator, or it ended by itself; systemd does not tell which afterwards",
     );
 }
 
 #[test]
-fn a_disabled_unit_that_does_not_run_is_stopped() {
+fn a_disabled_unit_that_does_not_run_is_unexplained_since_somebody_may_have_started_it() {
     let details = Details { unit_file_state: Some("disabled".into()), ..ended("success", None) };
     assert_fails(
         &with(unit("inactive", "dead"), details),
-        Failure::Stopped,
+        Failure::Unexplained,
         "inactive and disabled: it does not start at boot, and nobody started it",
     );
 }
