@@ -108,6 +108,7 @@ fn service(keys: &mut Keys, key: &str, name: &str, checks: Vec<Check>) -> Servic
         checks: checks.into_iter().map(check).collect(),
         depends_on: Vec::new(),
         timing: Timing::default(),
+        heal: None,
     }
 }
 

@@ -1,11 +1,16 @@
-//! The machine: one scan of `/proc` for all process checks, who listens where, and the figures of the document.
+//! The machine: one scan of `/proc` for all process checks, who listens where, who ends when, and the
+//! figures of the document.
 
 pub mod processes;
 pub mod listeners;
 pub mod discover;
+mod deaths;
 mod figures;
+mod pressure;
 
+pub use deaths::Deaths;
 pub use figures::Figures;
+pub use pressure::pressure;
 
 /// The kernel's monotonic clock in microseconds: the one that systemd's `...TimestampMonotonic` properties are on.
 /// Setting the wall clock does not touch it, and it stands still while the machine sleeps.
