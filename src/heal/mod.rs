@@ -1,0 +1,270 @@
+//! What is done around a heal, on behalf of the engine: the look before it, evidence, and then the step itself. The D-Bus
+//! calls are in `systemd`.
+
+pub mod evidence;
+pub mod hook;
+mod mask;
+mod program;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tracing::{info, warn};
+
+use self::evidence::{Sources, Subject};
+use crate::config::{Config, Heal, HealMode, Step};
+use crate::engine::{Action, Event, HealEnd, HealId, HealOrder, InspectOrder, Inspection, UnitFacts};
+use crate::host;
+use crate::monitor::wall_clock;
+use crate::store::holds;
+use crate::systemd::{Bus, BusAddress, Permission, UnitCall};
+
+/// Where programs are looked for, and all of the environment that they inherit: what ours holds may be secret.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// polkit needs a moment (up to 0.3 s was measured) to read a rule that was written just before.
+const RULES_ARE_READ: Duration = Duration::from_secs(2);
+
+/// Reading the holds once more may take so long.
+const HOLDS_LIMIT: Duration = Duration::from_secs(1);
+
+/// The looks and heals under way.
+pub struct Healer {
+    bus: Arc<Bus>,
+    sources: Sources,
+    state_dir: PathBuf,
+    /// The heals whose call is not made yet.
+    pending: Rc<RefCell<BTreeSet<HealId>>>,
+    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Event>>>>,
+}
+
+impl Healer {
+    /// A healer that saves evidence under this directory.
+    pub fn new(bus: BusAddress, proc_root: &Path, state_dir: &Path) -> Healer {
+        Healer {
+            bus: Arc::new(Bus::new(bus)),
+            sources: Sources { proc_root: proc_root.to_owned(), ..Sources::default() },
+            state_dir: state_dir.to_owned(),
+            pending: Rc::default(),
+            under_way: FuturesUnordered::new(),
+        }
+    }
+
+    /// Finds out whether we may heal what this configuration asks us to heal.
+    pub fn ask_for_permission(&self, config: &Config) {
+        let calls = calls(config);
+        let bus = self.bus.clone();
+        self.under_way.push(Box::pin(async move {
+            if !calls.is_empty() {
+                tokio::time::sleep(RULES_ARE_READ).await;
+            }
+            Event::CannotHeal(permission(&bus, &calls).await)
+        }));
+    }
+
+    /// Looks at what may speak against a heal.
+    pub fn inspect(&self, order: InspectOrder) {
+        let (bus, proc_root) = (self.bus.clone(), self.sources.proc_root.clone());
+        self.under_way.push(Box::pin(async move {
+            let (unit, system) = bus.inspect(order.unit.as_deref()).await;
+            let unit = unit.map(|unit| unit.map_err(|error| error.to_string()));
+            let pressure = host::pressure(&proc_root);
+            Event::Inspected(order.id, Inspection { unit, system, pressure })
+        }));
+    }
+
+    /// Heals, once `saved` says that the decision is on disk.
+    pub fn heal(&self, order: HealOrder, saved: impl Future<Output = Result<(), String>> + 'static) {
+        let (bus, sources, state_dir) = (self.bus.clone(), self.sources.clone(), self.state_dir.clone());
+        let pending = self.pending.clone();
+        pending.borrow_mut().insert(order.id);
+        self.under_way.push(Box::pin(async move {
+            // A full disk is no reason to leave a service down: the budget in memory still holds.
+            if let Err(error) = saved.await {
+                warn!("{}: healing without a record of it: {error}", order.key);
+            }
+            let id = order.id;
+            let end = heal(&bus, order, &sources, &state_dir, &pending).await;
+            pending.borrow_mut().remove(&id);
+            Event::HealFinished(id, end)
+        }));
+    }
+
+    /// Calls a heal off whose call is not made yet.
+    pub fn call_off(&self, id: HealId) {
+        self.pending.borrow_mut().remove(&id);
+    }
+
+    /// What comes back next; for ever pending while nothing is under way. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Event {
+        match self.under_way.next().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What this configuration may lead to. The rule that `wellkeep privileges` writes allows no more: whoever only reloads may
+/// not restart, and for a program nothing needs to be permitted.
+fn calls(config: &Config) -> Vec<(UnitCall, String)> {
+    let acts = |heal: &&Heal| heal.mode == HealMode::Act && !config.monitor.observe;
+    let heals = config.services.iter().filter_map(|service| service.heal.as_ref()).filter(acts);
+    let mut calls = Vec::new();
+    for (unit, heal) in heals.filter_map(|heal| Some((heal.unit.as_ref()?, heal))) {
+        for (step, call) in [(Step::Restart, UnitCall::TryRestart), (Step::Reload, UnitCall::Reload)] {
+            if heal.steps.contains(&step) {
+                calls.push((call, unit.clone()));
+            }
+        }
+    }
+    calls
+}
+
+async fn permission(bus: &Bus, calls: &[(UnitCall, String)]) -> Option<String> {
+    for (call, unit) in calls {
+        match bus.may_heal(*call, unit).await {
+            Permission::Given => {}
+            Permission::Refused(why) => {
+                warn!("healing is not permitted: {why}");
+                return Some(why);
+            }
+            // Without D-Bus each unit check says so.
+            Permission::Untold(why) => {
+                info!("whether healing is permitted cannot be told: {why}");
+                return None;
+            }
+        }
+    }
+    None
+}
+
+async fn heal(
+    bus: &Bus,
+    order: HealOrder,
+    sources: &Sources,
+    state_dir: &Path,
+    pending: &RefCell<BTreeSet<HealId>>,
+) -> HealEnd {
+    let subject = subject(&order);
+    if let Err(error) = evidence::collect(&order, subject, sources, state_dir).await {
+        warn!("{}: {error}", order.key);
+    }
+    // The evidence took its time, and a person may have been quick.
+    if is_held(state_dir, &order.key).await {
+        return HealEnd::Cancelled("meanwhile a person asked for a pause".to_owned());
+    }
+    if let (Some(unit), Some(seen)) = (order.unit.as_deref(), &order.seen) {
+        match bus.inspect(Some(unit)).await.0 {
+            Some(Ok(now)) if is_same(seen, &now) => {}
+            Some(Ok(now)) => return HealEnd::Cancelled(changed(seen, &now)),
+            Some(Err(error)) => return HealEnd::Cancelled(format!("its unit cannot be looked at: {error}")),
+            None => {}
+        }
+    }
+    if !pending.borrow_mut().remove(&order.id) {
+        return HealEnd::Cancelled("meanwhile somebody ordered its unit to stop".to_owned());
+    }
+    if order.observe {
+        return HealEnd::Done;
+    }
+    match &order.action {
+        Action::TryRestart(unit) => bus.act(UnitCall::TryRestart, unit, order.seen.as_ref()).await,
+        Action::Start(unit) => bus.act(UnitCall::Start, unit, order.seen.as_ref()).await,
+        Action::Reload(unit) => bus.act(UnitCall::Reload, unit, order.seen.as_ref()).await,
+        Action::Run(hook) => hook::run(hook, &order, state_dir).await,
+    }
+}
+
+async fn is_held(state_dir: &Path, key: &str) -> bool {
+    let (state_dir, key) = (state_dir.to_owned(), key.to_owned());
+    let reading = tokio::task::spawn_blocking(move || {
+        let holds = holds::read(&state_dir, wall_clock()).holds;
+        holds.iter().any(|(held, _)| held.as_ref().is_none_or(|held| *held == key))
+    });
+    // A disk that hangs holds nobody; what was read before is in force anyway.
+    matches!(tokio::time::timeout(HOLDS_LIMIT, reading).await, Ok(Ok(true)))
+}
+
+/// Whether the unit is still as it was when the heal was decided.
+fn is_same(seen: &UnitFacts, now: &UnitFacts) -> bool {
+    let essence = |unit: &UnitFacts| {
+        (unit.load.clone(), unit.active.clone(), unit.job.clone(), unit.invocation.clone())
+    };
+    essence(seen) == essence(now)
+}
+
+fn changed(seen: &UnitFacts, now: &UnitFacts) -> String {
+    match &now.job {
+        Some(job) => format!("meanwhile a {job} job was queued for its unit"),
+        None if now.load != seen.load => format!("meanwhile its unit file became {}", now.load),
+        None if now.active != seen.active => {
+            format!("meanwhile its unit went from {} to {}", seen.active, now.active)
+        }
+        None => "meanwhile its unit was started anew".to_owned(),
+    }
+}
+
+fn subject(order: &HealOrder) -> Subject {
+    let checks = &order.checks;
+    let systemd = checks.systemd.as_ref().map(|check| &check.detail);
+    let process = checks.process.as_ref().map(|check| &check.detail);
+    Subject {
+        unit: order.unit.clone().or_else(|| Some(systemd?.unit.clone())),
+        main_pid: systemd.and_then(|detail| detail.main_pid),
+        pids: process.map(|detail| detail.pids.clone()).unwrap_or_default(),
+        answers: serde_json::to_string_pretty(checks).unwrap_or_default(),
+    }
+}
+
+/// Text that others wrote, fit for a terminal: bytes that are no text and characters that steer are replaced.
+fn printable(bytes: &[u8]) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    String::from_utf8_lossy(bytes).chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permission_is_asked_for_what_the_policies_do_and_for_no_more() {
+        let text = "services:\n\
+            - {key: restarts, systemd: a.service, heal: restart}\n\
+            - {key: reloads, systemd: b.service, heal: reload}\n\
+            - {key: runs, systemd: c.service, heal: {run: /usr/local/bin/fix}}\n\
+            - {key: observes, systemd: d.service, heal: observe}\n";
+        let config = Config::parse(text, Path::new("monitor.yml"), &|_| None).unwrap();
+        let asked =
+            [(UnitCall::TryRestart, "a.service".to_owned()), (UnitCall::Reload, "b.service".to_owned())];
+        assert_eq!(calls(&config), asked);
+        let config = Config::parse(&format!("monitor: {{observe: true}}\n{text}"), Path::new("m"), &|_| None);
+        assert_eq!(calls(&config.unwrap()), []);
+    }
+
+    #[test]
+    fn what_changed_just_before_a_heal_is_called_what_it_is() {
+        let seen = UnitFacts { load: "loaded".into(), active: "active".into(), ..UnitFacts::default() };
+        let masked = UnitFacts { load: "masked".into(), ..seen.clone() };
+        let stopped = UnitFacts { active: "inactive".into(), ..masked.clone() };
+        let another_run = UnitFacts { invocation: Some("2".into()), ..seen.clone() };
+        let words = [
+            (&masked, "file became masked"),
+            (&stopped, "file became masked"),
+            (&another_run, "started anew"),
+        ];
+        for (now, words) in words {
+            assert!(!is_same(&seen, now));
+            let told = changed(&seen, now);
+            assert!(told.contains(words), "{told}");
+        }
+        assert!(is_same(&seen, &seen));
+    }
+}
