@@ -1,10 +1,11 @@
 //! What the outcomes of one check add up to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::config::{CheckConfig, Timing};
 use crate::probe::{Detail, Failure, Outcome, Report, Results, Severity, Verdict};
+use crate::status::CheckMemory;
 
 use super::ProbeId;
 
@@ -124,7 +125,8 @@ impl CheckState {
             return;
         }
         self.unknowns = 0;
-        let is_stopped = matches!(outcome, Outcome::Fail { kind: Failure::Stopped, .. });
+        let is_stopped =
+            matches!(outcome, Outcome::Fail { kind: Failure::Stopped | Failure::Unexplained, .. });
         self.stops = if is_stopped { self.stops.saturating_add(1) } else { 0 };
         match outcome {
             Outcome::Pass { .. } => {
@@ -135,10 +137,14 @@ impl CheckState {
                 }
             }
             // Neither is a failure of the service: whatever was confirmed before is of an earlier life.
-            Outcome::Fail { kind: Failure::Starting | Failure::Stopped | Failure::Stopping, .. } => {
+            Outcome::Fail {
+                kind: Failure::Starting | Failure::Stopped | Failure::Stopping | Failure::Unexplained,
+                ..
+            } => {
                 (self.failures, self.passes, self.confirmed) = (0, 0, Verdict::Unknown);
             }
-            Outcome::Fail { kind: Failure::Ordinary | Failure::Certain, .. } | Outcome::Unknown { .. } => {
+            Outcome::Fail { kind: Failure::Ordinary | Failure::Late | Failure::Certain, .. }
+            | Outcome::Unknown { .. } => {
                 self.passes = 0;
                 self.failures = self.failures.saturating_add(1);
                 let is_certain = matches!(outcome, Outcome::Fail { kind: Failure::Certain, .. });
@@ -149,6 +155,28 @@ impl CheckState {
         }
     }
 
+    /// What was counted, by the kind, if it is more than that it passes.
+    pub(super) fn memory(&self) -> Option<(String, CheckMemory)> {
+        let confirmed = match self.confirmed {
+            Verdict::Pass => Some(true),
+            Verdict::Fail => Some(false),
+            Verdict::Unknown => None,
+        };
+        let memory = CheckMemory { failures: self.failures, passes: 0, confirmed };
+        (self.failures > 0).then(|| (self.kind.to_owned(), memory))
+    }
+
+    /// Takes up what an earlier monitor had counted: a failure goes on where it was. That it passed says nothing of now.
+    pub(super) fn recall(&mut self, memories: &BTreeMap<String, CheckMemory>) {
+        let Some(memory) = memories.get(self.kind) else { return };
+        self.failures = memory.failures;
+        self.confirmed = match memory.confirmed {
+            Some(true) => Verdict::Pass,
+            Some(false) => Verdict::Fail,
+            None => Verdict::Unknown,
+        };
+    }
+
     /// What it stands for. Outcomes that cannot tell change nothing until there are `failure_threshold` of them.
     pub(super) fn standing(&self, timing: &Timing) -> Standing {
         if self.unknowns >= timing.failure_threshold {
@@ -156,7 +184,9 @@ impl CheckState {
         }
         let Some(answer) = &self.answer else { return Standing::NotLooked };
         match (answer, self.confirmed) {
-            (Outcome::Fail { kind: Failure::Stopped | Failure::Stopping, .. }, _) => Standing::Stopped,
+            (Outcome::Fail { kind: Failure::Stopped | Failure::Stopping | Failure::Unexplained, .. }, _) => {
+                Standing::Stopped
+            }
             (Outcome::Fail { kind: Failure::Starting, .. }, _) => Standing::Starting,
             (Outcome::Fail { .. }, Verdict::Fail) => Standing::Failing,
             (Outcome::Fail { .. }, Verdict::Pass) => Standing::Wavering,
@@ -241,6 +271,11 @@ impl CheckState {
         matches!(self.answer, Some(Outcome::Fail { kind: Failure::Certain, .. }))
     }
 
+    /// Whether it fails by an answer, and not only for want of one.
+    pub(super) fn failed_by_an_answer(&self) -> bool {
+        matches!(self.answer, Some(Outcome::Fail { kind: Failure::Ordinary | Failure::Certain, .. }))
+    }
+
     /// Failures in a row.
     pub(super) fn failures(&self) -> u32 {
         self.failures
@@ -262,6 +297,11 @@ impl CheckState {
         Some(running_for + now.saturating_sub(seen))
     }
 
+    /// When it was noticed that systemd restarted the service, as far as this check can tell.
+    pub(super) fn restarts(&self) -> impl Iterator<Item = Duration> {
+        self.restarts.noticed.iter().copied()
+    }
+
     /// How many times systemd restarted the service within the last hour, as far as this check can tell.
     pub(super) fn restarts_within_an_hour(&self, now: Duration) -> usize {
         self.restarts.within_an_hour(now)
@@ -280,7 +320,7 @@ fn without_endless_start(outcome: Outcome, running_for: Option<Duration>, timing
     match outcome {
         Outcome::Fail { reason, kind: Failure::Starting } if running_for > Some(timing.start_grace) => {
             let grace = humantime::format_duration(timing.start_grace);
-            Outcome::fail(format!("{reason}, for longer than start_grace {grace}"))
+            Outcome::late(format!("{reason}, for longer than start_grace {grace}"))
         }
         outcome => outcome,
     }

@@ -5,6 +5,12 @@
 //! - `watched`: a service with its running state.
 //! - `check`: what the outcomes of one check add up to (thresholds).
 //! - `state`: what the checks of a service add up to (the table of states).
+//! - `intent`: why a unit does not run, as far as somebody watched.
+//! - `heal`: where the healing of a service stands, and the table that decides.
+//! - `brake`: what speaks against a heal for all services alike.
+//! - `healing`: the engine's part that heals: what is decided and ordered, and what comes back of it.
+//! - `incident`: incidents and the lines of the ledger. `holds`: pauses that people asked for.
+//! - `publishing`: when the next document is written.
 //! - `history`: what is remembered of a service, bounded.
 //!
 //! Invariants, each held by a property test: never two probes of one check in flight; an overrun delays the next
@@ -12,8 +18,16 @@
 
 #![deny(clippy::disallowed_methods)]
 
+mod brake;
 mod check;
+mod facts;
+mod heal;
+mod healing;
 mod history;
+mod holds;
+mod incident;
+mod intent;
+mod publishing;
 mod schedule;
 mod state;
 mod watched;
@@ -21,29 +35,35 @@ mod watched;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod stories;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Service as ServiceConfig};
-use crate::probe::{Check, Report};
+use crate::probe::{Check, Detail, Report};
 use crate::status::{
-    ConfigInForce, Document, Host, Mode, Monitor, MonitorState, SCHEMA, STALE_AFTER_S, Service, State,
-    Timestamp, Transition,
+    ConfigInForce, Document, Entry, Hold, Host, Incident, Mode, Monitor, MonitorState, SCHEMA, STALE_AFTER_S,
+    Service, State, Timestamp, Transition,
 };
 
+pub use self::facts::{
+    Action, HealEnd, HealId, HealOrder, InspectOrder, Inspection, Pressure, SystemPhase, UnitChange,
+    UnitFacts,
+};
+
+use self::brake::Brake;
 use self::check::{CheckState, Standing};
+use self::intent::explained;
+use self::publishing::Publishing;
 use self::schedule::{Schedule, Tick};
 use self::state::{is_in_the_way, judge};
-use self::watched::Watched;
-
-/// Between two documents at least so long, however much changes.
-const COALESCE: Duration = Duration::from_millis(100);
-
-/// A document that could not be written is tried again after so long.
-const WRITE_RETRY: Duration = Duration::from_secs(1);
+use self::watched::{Held, Watched};
 
 /// The time, as the loop hands it in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +87,24 @@ pub enum Event {
     ConfigRefused(String),
     /// The latest document could not be written.
     WriteFailed,
+    /// From now on every change of these units is witnessed; this is how they are.
+    WatchBegan(Vec<UnitChange>),
+    /// A unit changed.
+    UnitChanged(UnitChange),
+    /// Units are not witnessed any more: what happens from now on, nobody sees.
+    WatchLost,
+    /// A process that a process check had found ended.
+    ProcessEnded(ProbeId),
+    /// The host began to shut down, or did not after all.
+    ShuttingDown(bool),
+    /// The holds that people asked for, by service; `None` is the whole host.
+    HoldsChanged(Vec<(Option<String>, Hold)>),
+    /// Whether healing is permitted on this machine: none if it is, else why not.
+    CannotHeal(Option<String>),
+    /// The look before a heal.
+    Inspected(HealId, Inspection),
+    /// The end of a heal.
+    HealFinished(HealId, HealEnd),
 }
 
 /// What is to be done.
@@ -78,6 +116,18 @@ pub enum Command {
     Record(Record),
     /// Write the document.
     Publish,
+    /// Look at what may speak against a heal.
+    Inspect(InspectOrder),
+    /// Heal, once [`Engine::memory`] is on disk.
+    Heal(Box<HealOrder>),
+    /// Do not make a heal that was ordered, if there is time yet: somebody ordered something else.
+    CallOff(HealId),
+    /// Write a decision down.
+    Note(Entry),
+    /// Write an incident down: it began, something was done, or it ended.
+    Incident(Incident),
+    /// Write [`Engine::memory`] down.
+    Save,
 }
 
 /// A probe to be made.
@@ -150,17 +200,24 @@ pub struct Engine {
     next_id: u32,
     schedule: Schedule,
     publishing: Publishing,
-}
-
-/// When the next document is to be written.
-#[derive(Debug)]
-struct Publishing {
-    /// When the last one was asked for; none before the first, which is due at once.
-    last: Option<Duration>,
-    /// Something changed since.
-    changed: bool,
-    /// The last one could not be written; not again before this.
-    retry_at: Option<Duration>,
+    /// The places of the services that are about a unit.
+    by_unit: HashMap<String, Vec<usize>>,
+    /// When which service must be looked at again for its healing's sake.
+    alarms: BTreeSet<(Duration, usize)>,
+    brake: Brake,
+    heal_budget: u32,
+    observe: bool,
+    /// The holds in force: of a service, or of the whole host.
+    holds: BTreeMap<Option<String>, Held>,
+    cannot_heal: Option<String>,
+    next_heal: u64,
+    /// Tells this host's backoff from that of others.
+    seed: u64,
+    /// Something changed that must survive a restart of the monitor.
+    save: bool,
+    /// When that was last written down, and whether thresholds counted since.
+    saved: Duration,
+    has_counted: bool,
 }
 
 impl Engine {
@@ -176,9 +233,22 @@ impl Engine {
             places: HashMap::new(),
             next_id: 0,
             schedule: Schedule::default(),
-            publishing: Publishing { last: None, changed: true, retry_at: None },
+            publishing: Publishing::new(),
+            by_unit: HashMap::new(),
+            alarms: BTreeSet::new(),
+            brake: Brake::default(),
+            heal_budget: config.monitor.heal_budget,
+            observe: config.monitor.observe,
+            holds: BTreeMap::new(),
+            cannot_heal: None,
+            next_heal: 0,
+            seed: 0,
+            save: false,
+            saved: now.mono,
+            has_counted: false,
         };
-        engine.adopt(config.services, now);
+        engine.seed = schedule::hash(&engine.identity.boot_id);
+        engine.adopt(config.services, now, &mut Vec::new());
         engine
     }
 
@@ -191,7 +261,10 @@ impl Engine {
             Event::ConfigChanged(config) => {
                 self.config = in_force(&config, now);
                 self.heartbeat = config.monitor.heartbeat;
-                self.adopt(config.services, now);
+                self.heal_budget = config.monitor.heal_budget;
+                self.observe = config.monitor.observe;
+                self.adopt(config.services, now, &mut commands);
+                self.apply_holds(now, &mut commands);
                 for place in 0..self.services.len() {
                     self.evaluate(now, place, &mut commands);
                 }
@@ -202,10 +275,29 @@ impl Engine {
                 self.publishing.changed = true;
             }
             Event::WriteFailed => {
-                self.publishing.changed = true;
-                self.publishing.retry_at = Some(now.mono + WRITE_RETRY);
+                self.publishing.failed(now);
             }
+            Event::WatchBegan(units) => {
+                units.iter().for_each(|unit| self.unit_changed(now, unit, true, &mut commands));
+            }
+            Event::UnitChanged(change) => self.unit_changed(now, &change, false, &mut commands),
+            Event::WatchLost => self.watch_lost(),
+            Event::ProcessEnded(id) => {
+                if let Some(&(place, _)) = self.places.get(&id) {
+                    self.trigger(now, place);
+                }
+            }
+            Event::ShuttingDown(is_so) => self.brake.shutting_down = is_so,
+            Event::HoldsChanged(holds) => self.take_holds(now, holds, &mut commands),
+            Event::CannotHeal(why) => {
+                self.publishing.changed |= self.cannot_heal != why;
+                self.cannot_heal = why;
+            }
+            Event::Inspected(id, look) => self.inspected(now, id, &look, &mut commands),
+            Event::HealFinished(id, end) => self.heal_finished(now, id, end, &mut commands),
         }
+        self.end_holds(now, &mut commands);
+        self.ring_alarms(now, &mut commands);
         self.start_rounds(now, &mut commands);
         if now.mono >= self.publishing.due(self.heartbeat) {
             for place in 0..self.services.len() {
@@ -214,6 +306,11 @@ impl Engine {
                 }
             }
             self.publishing.asked(now);
+            // Counters move with every probe of what is down; a heartbeat without them harms nobody.
+            if self.save || self.has_counted && now.mono >= self.saved + self.heartbeat {
+                (self.save, self.has_counted, self.saved) = (false, false, now.mono);
+                commands.push(Command::Save);
+            }
             commands.push(Command::Publish);
         }
         commands
@@ -222,10 +319,11 @@ impl Engine {
     /// When the engine wants the next [`Event::Tick`] at the latest, on the clock of [`Now::mono`].
     pub fn next_wakeup(&self) -> Duration {
         let publish = self.publishing.due(self.heartbeat);
-        match self.schedule.next() {
-            Some(tick) => publish.min(tick.time()),
-            None => publish,
-        }
+        // While the host shuts down nothing is probed.
+        let round = self.schedule.next().filter(|_| !self.brake.shutting_down).map(Tick::time);
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        let hold = self.holds.values().map(|held| held.until).min();
+        [round, alarm, hold].into_iter().flatten().fold(publish, Duration::min)
     }
 
     /// Whether every check was probed at least once.
@@ -236,7 +334,8 @@ impl Engine {
     /// The document of this moment.
     pub fn document(&self, now: Now, edition: Edition) -> Document {
         let Edition { sequence, host, state } = edition;
-        let services: Vec<Service> = self.services.iter().map(|service| service.document(now)).collect();
+        let services: Vec<Service> =
+            self.services.iter().map(|service| service.document(now, self.observe)).collect();
         let ok_count = services.iter().filter(|service| service.ok).count() as u32;
         let total = services.len() as u32;
         Document {
@@ -257,6 +356,7 @@ impl Engine {
                 pid: self.identity.pid,
                 started_at: self.started_at,
                 config: self.config.clone(),
+                cannot_heal: self.cannot_heal.clone(),
             },
             services: services.into_iter().map(|service| (service.key.clone(), service)).collect(),
         }
@@ -264,7 +364,13 @@ impl Engine {
 
     /// Takes over a list of services. A check that is the same under the same key goes on as it was, with all that is
     /// known of it; the rest starts anew.
-    fn adopt(&mut self, configs: Vec<ServiceConfig>, now: Now) {
+    fn adopt(&mut self, configs: Vec<ServiceConfig>, now: Now, commands: &mut Vec<Command>) {
+        let stay: HashSet<&str> = configs.iter().map(|config| config.key.as_str()).collect();
+        for place in 0..self.services.len() {
+            if !stay.contains(self.services[place].config.key.as_str()) {
+                self.end_incident(now, place, "no longer watched".to_owned(), commands);
+            }
+        }
         let mut old: HashMap<String, Watched> =
             self.services.drain(..).map(|service| (service.config.key.clone(), service)).collect();
         for config in configs {
@@ -283,11 +389,14 @@ impl Engine {
     fn link(&mut self) {
         self.places.clear();
         self.schedule = Schedule::default();
+        self.by_unit = Engine::units(&self.services);
+        self.alarms.clear();
         for (place, service) in self.services.iter().enumerate() {
             self.places.extend(service.checks.iter().zip(0..).map(|(check, of)| (check.id, (place, of))));
             if let Some(due) = service.due {
                 self.schedule.insert(due, place);
             }
+            self.alarms.extend(service.alarm.map(|at| (at, place)));
         }
         let by_key: HashMap<&str, usize> = self
             .services
@@ -311,13 +420,30 @@ impl Engine {
             }
             self.services[place].needs = needs;
         }
+        let mut depths = vec![None; self.services.len()];
+        for place in 0..self.services.len() {
+            self.services[place].depth = self.depth(place, &mut depths);
+        }
+    }
+
+    /// How many stand below a service in the longest chain of what it needs. The configuration has no circles.
+    fn depth(&self, place: usize, known: &mut Vec<Option<usize>>) -> usize {
+        if let Some(depth) = known[place] {
+            return depth;
+        }
+        let below = self.services[place].needs.iter().map(|&need| 1 + self.depth(need, known)).max();
+        known[place] = below.or(Some(0));
+        below.unwrap_or(0)
     }
 
     /// Starts a round of every service that is due.
     fn start_rounds(&mut self, now: Now, commands: &mut Vec<Command>) {
-        while let Some(place) = self.schedule.pop_due(now.mono) {
+        while !self.brake.shutting_down
+            && let Some(place) = self.schedule.pop_due(now.mono)
+        {
             let service = &mut self.services[place];
             service.due = None;
+            service.is_wanted_again = false;
             service.round_began = now.mono;
             for (check, config) in service.checks.iter_mut().zip(&service.config.checks) {
                 check.start();
@@ -337,15 +463,21 @@ impl Engine {
         if !check.is_in_flight() {
             return;
         }
-        self.publishing.changed |= check.take(report, &service.config.timing, now.mono);
+        let failures = check.failures();
+        let report = explain(report, service, &mut self.save);
+        let check = &mut service.checks[of];
+        self.publishing.has_news |= check.take(report, &service.config.timing, now.mono);
+        self.has_counted |= check.failures() != failures;
         let is_confirmed = check.standing(&service.config.timing) == Standing::Failing;
         service.last_checked = Some(now.wall);
+        service.note_failing(now.wall);
         let is_round_over = !service.checks.iter().any(CheckState::is_in_flight);
         if is_round_over {
             service.note_if_well();
         }
         // A stop shows in the port a moment before it shows in the unit: what is not confirmed waits for the round.
-        if is_round_over || is_confirmed {
+        let is_known = service.checks.iter().all(CheckState::has_looked);
+        if is_round_over || is_confirmed && is_known {
             self.evaluate(now, place, commands);
         }
         if is_round_over {
@@ -364,15 +496,16 @@ impl Engine {
     /// Judges a service anew, and those that need it if its state changed.
     fn evaluate(&mut self, now: Now, place: usize, commands: &mut Vec<Command>) {
         let service = &self.services[place];
-        let needs: Vec<(&str, State)> = service
-            .needs
-            .iter()
-            .map(|&need| (self.services[need].config.name.as_str(), self.services[need].state))
-            .collect();
+        let needs: Vec<&Watched> = service.needs.iter().map(|&need| &self.services[need]).collect();
         let judgement = judge(service, &needs, now.mono);
-        let Some(record) = self.services[place].settle(now, judgement) else { return };
-        let is_out_of_the_way = is_in_the_way(record.transition.from) && !is_in_the_way(record.transition.to);
-        self.publishing.changed = true;
+        let record = self.services[place].settle(now, judgement);
+        self.tend(now, place, commands);
+        let Some(record) = record else { return };
+        if record.transition.from == State::Down {
+            self.brake.forget(&record.key);
+        }
+        let is_out_of_the_way = !is_in_the_way(&self.services[place]);
+        self.publishing.has_news = true;
         commands.push(Command::Record(record));
         // The configuration has no circles, so this ends.
         for dependent in self.services[place].dependents.clone() {
@@ -393,16 +526,20 @@ impl Engine {
     }
 }
 
-impl Publishing {
-    fn due(&self, heartbeat: Duration) -> Duration {
-        let pause = if self.changed { COALESCE } else { heartbeat };
-        let due = self.last.map_or(Duration::ZERO, |last| last + pause);
-        due.max(self.retry_at.unwrap_or(Duration::ZERO))
+/// What a probe of its unit says, in the light of what was witnessed.
+fn explain(report: Report, service: &mut Watched, save: &mut bool) -> Report {
+    let Detail::Systemd(detail) = &report.detail else { return report };
+    if service.config.unit() != Some(&detail.unit) {
+        return report;
     }
-
-    fn asked(&mut self, now: Now) {
-        *self = Publishing { last: Some(now.mono), changed: false, retry_at: None };
+    if matches!(detail.state.as_str(), "inactive" | "failed") {
+        let before = service.witness.memory();
+        service.witness.note_end(detail.since);
+        *save |= service.witness.memory() != before;
     }
+    let (intent, is_acting) = (service.witness.intent(), service.healing.is_acting());
+    let outcome = explained(report.outcome, intent, detail.result.as_deref(), is_acting);
+    Report { outcome, ..report }
 }
 
 fn in_force(config: &Config, now: Now) -> ConfigInForce {

@@ -77,7 +77,7 @@ pub(super) fn next_regular(key: &str, interval: Duration, now: Duration) -> Tick
 }
 
 /// FNV-1a of 64 bits: the same phase in every run, on every machine.
-fn hash(key: &str) -> u64 {
+pub(super) fn hash(key: &str) -> u64 {
     key.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

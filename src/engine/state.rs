@@ -19,7 +19,7 @@ pub(super) struct Judgement {
     pub(super) reason: Option<String>,
 }
 
-/// Judges a service by its checks and by the states of the services it needs (name, state).
+/// Judges a service by its checks and by the services it needs.
 ///
 /// The rows are tried from the top; the first that fits decides. In grace is a service that was started, or whose
 /// dependency came back, less than `start_grace` ago and that was not well since: one that came up and hangs at once is
@@ -41,23 +41,33 @@ pub(super) struct Judgement {
 /// | all pass; one warns, or a warning check fails       | degraded |          |
 /// | all pass                                            | up       |          |
 ///
-/// What would be `down` is `blocked` while something it needs is down, blocked or stopped. What would be `starting` is
+/// What would be `down` is `blocked` while something it needs is down, blocked, stopped, or just started after that. What would be `starting` is
 /// `unstable` when it was restarted that often: a crash loop is never blue. Where no check is critical, the rows from
-/// "no probe has told" on are about all of them. Before all rows: a service whose probes do not come back is `unknown`.
-pub(super) fn judge(service: &Watched, needs: &[(&str, State)], now: Duration) -> Judgement {
+/// "no probe has told" on are about all of them. Before all rows: a service whose probes do not come back is `unknown`,
+/// and one that a person holds is `held`.
+pub(super) fn judge(service: &Watched, needs: &[&Watched], now: Duration) -> Judgement {
     if let Some(late) = service.overdue(now) {
         let reason = format!("its probes have not answered for {} s", late.as_secs());
         return Judgement { state: State::Unknown, ok: last_verdict(service), reason: Some(reason) };
     }
+    if let Some(held) = &service.held {
+        let reason = match reasons_if_any(service, State::Held) {
+            Some(reasons) => format!("{}; {reasons}", held.words()),
+            None => held.words(),
+        };
+        return Judgement { state: State::Held, ok: last_verdict(service), reason: Some(reason) };
+    }
     let grace = grace(service, now);
-    let restarts: usize = service.checks.iter().map(|check| check.restarts_within_an_hour(now)).sum();
+    let by_systemd: usize = service.checks.iter().map(|check| check.restarts_within_an_hour(now)).sum();
+    let restarts = by_systemd + service.healing.made_within_an_hour(now);
     let state = match state_of(service, grace.is_some(), restarts) {
         State::Starting if restarts > RESTARTS_AN_HOUR => State::Unstable,
         state => state,
     };
-    let in_the_way = needs.iter().find(|(_, state)| is_in_the_way(*state));
-    if let (State::Down, Some((name, need))) = (state, in_the_way) {
-        let reason = format!("{name}, which it needs, is {need}; {}", reasons(service, state));
+    let in_the_way = needs.iter().find(|need| is_in_the_way(need));
+    if let (State::Down, Some(need)) = (state, in_the_way) {
+        let (name, its) = (&need.config.name, need.state);
+        let reason = format!("{name}, which it needs, is {its}; {}", reasons(service, state));
         return Judgement { state: State::Blocked, ok: false, reason: Some(reason) };
     }
     let ok = match state {
@@ -74,9 +84,31 @@ pub(super) fn judge(service: &Watched, needs: &[(&str, State)], now: Duration) -
     Judgement { state, ok, reason }
 }
 
-/// Whether a service in this state keeps those that need it from being well.
-pub(super) fn is_in_the_way(state: State) -> bool {
-    matches!(state, State::Down | State::Blocked | State::Stopped)
+/// Whether a service keeps those that need it from being well. One that was down and is just being started still does.
+pub(super) fn is_in_the_way(need: &Watched) -> bool {
+    match need.state {
+        State::Down | State::Blocked | State::Stopped => true,
+        State::Starting => need.healing.incident.is_some(),
+        _ => false,
+    }
+}
+
+/// Whether all that decides is confirmed to pass, whatever its state is called.
+pub(super) fn is_well(service: &Watched) -> bool {
+    deciding(service).all(|check| check.standing(&service.config.timing) == Standing::Passing)
+}
+
+/// Whether it is not well, or on its way up, and nothing says that it is down: the thresholds have not decided yet, it
+/// dies again and again, or a person holds it.
+pub(super) fn is_in_doubt(service: &Watched) -> bool {
+    service.state == State::Starting
+        || matches!(service.state, State::Unstable | State::Held) && !is_well(service)
+        || deciding(service).any(|check| {
+            matches!(
+                check.standing(&service.config.timing),
+                Standing::Wavering | Standing::AlmostFailing | Standing::AlmostPassing
+            )
+        })
 }
 
 /// The table.
@@ -158,9 +190,13 @@ fn last_verdict(service: &Watched) -> bool {
 
 /// What each check that is not as it should be has to say.
 fn reasons(service: &Watched, state: State) -> String {
+    reasons_if_any(service, state).unwrap_or_else(|| "not looked yet".to_owned())
+}
+
+fn reasons_if_any(service: &Watched, state: State) -> Option<String> {
     let parts: Vec<String> =
         service.checks.iter().filter_map(|check| reason_of(check, service, state)).collect();
-    if parts.is_empty() { "not looked yet".to_owned() } else { parts.join("; ") }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn reason_of(check: &CheckState, service: &Watched, state: State) -> Option<String> {

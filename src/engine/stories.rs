@@ -1,8 +1,9 @@
 //! The engine under virtual time: small worlds with services that pass, fail and hang, and what is believed of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::publishing::{COALESCE, COALESCE_NEWS};
 use super::*;
 use crate::config::{CheckConfig, Monitor as MonitorConfig, Timing, Viewer};
 use crate::probe::{Detail, Failure, Outcome, Severity, Verdict, http, port};
@@ -21,15 +22,15 @@ pub(super) fn fails() -> Answer {
 }
 
 /// A real timeout ends a little late.
-fn hangs() -> Answer {
-    (Outcome::fail("timed out after 3 s"), Duration::from_millis(3005))
+pub(super) fn hangs() -> Answer {
+    (Outcome::late("timed out after 3 s"), Duration::from_millis(3005))
 }
 
-fn cannot_tell() -> Answer {
+pub(super) fn cannot_tell() -> Answer {
     (Outcome::unknown("no file descriptors"), QUICK)
 }
 
-fn fails_as(kind: Failure) -> Answer {
+pub(super) fn fails_as(kind: Failure) -> Answer {
     (Outcome::Fail { reason: "unit".to_owned(), kind }, QUICK)
 }
 
@@ -52,6 +53,7 @@ pub(super) fn service(key: &str) -> ServiceConfig {
         checks: vec![port_check()],
         depends_on: Vec::new(),
         timing: Timing::default(),
+        heal: None,
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) fn config(services: Vec<ServiceConfig>) -> Config {
     Config { path: None, services, monitor: MonitorConfig::default(), viewer: Viewer::default() }
 }
 
-fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity { version: "0".to_owned(), pid: 1, boot_id: "boot".to_owned(), mode: Mode::ProductionMonitoring }
 }
 
@@ -79,6 +81,21 @@ pub(super) struct World {
     pub(super) started: Vec<(Duration, ProbeId)>,
     pub(super) published: Vec<Duration>,
     pub(super) told: Vec<String>,
+    /// The lines of the ledger.
+    pub(super) called_off: Vec<HealId>,
+    pub(super) notes: Vec<Entry>,
+    /// The heals that were ordered, and when.
+    pub(super) heals: Vec<(Duration, HealOrder)>,
+    /// How many looks before a heal there were.
+    pub(super) looks: usize,
+    /// What such a look finds; none when it is never answered.
+    pub(super) look: Option<Inspection>,
+    /// How a heal ends; none when that is never heard.
+    pub(super) end: Option<HealEnd>,
+    /// Whether a heal makes all checks of its service pass.
+    pub(super) cures: bool,
+    /// What comes back of looks and heals.
+    events: VecDeque<(Duration, Event)>,
 }
 
 impl World {
@@ -95,6 +112,18 @@ impl World {
             started: Vec::new(),
             published: Vec::new(),
             told: Vec::new(),
+            called_off: Vec::new(),
+            notes: Vec::new(),
+            heals: Vec::new(),
+            looks: 0,
+            look: Some(Inspection {
+                unit: None,
+                system: SystemPhase::Running,
+                pressure: Pressure::default(),
+            }),
+            end: Some(HealEnd::Done),
+            cures: false,
+            events: VecDeque::new(),
         }
     }
 
@@ -114,7 +143,13 @@ impl World {
         loop {
             let wakeup = self.engine.next_wakeup().max(self.now);
             let outcome = self.in_flight.first_key_value().map(|(&(at, _), _)| at);
+            let came_back = self.events.front().map(|(at, _)| *at);
             match outcome {
+                _ if came_back.is_some_and(|at| at <= end && at <= wakeup.min(outcome.unwrap_or(at))) => {
+                    let (at, event) = self.events.pop_front().unwrap();
+                    self.now = at;
+                    self.give(event);
+                }
                 Some(at) if at <= end && at <= wakeup => {
                     let ((at, id), report) = self.in_flight.pop_first().unwrap();
                     self.now = at;
@@ -140,6 +175,22 @@ impl World {
                     self.told.push(format!("{key}: {} -> {}", transition.from, transition.to));
                 }
                 Command::Publish => self.published.push(self.now),
+                Command::Inspect(order) => {
+                    self.looks += 1;
+                    let look = self.look.clone().map(|look| Event::Inspected(order.id, look));
+                    self.events.extend(look.map(|event| (self.now + QUICK, event)));
+                }
+                Command::Heal(order) => {
+                    if self.cures {
+                        self.answers.retain(|(key, _), _| *key != order.key);
+                    }
+                    let end = self.end.clone().map(|end| Event::HealFinished(order.id, end));
+                    self.events.extend(end.map(|event| (self.now + QUICK, event)));
+                    self.heals.push((self.now, *order));
+                }
+                Command::Note(entry) => self.notes.push(entry),
+                Command::CallOff(id) => self.called_off.push(id),
+                Command::Incident(_) | Command::Save => {}
             }
         }
     }
@@ -164,11 +215,11 @@ impl World {
         self.engine.document(self.now(), edition)
     }
 
-    fn state(&self, key: &str) -> State {
+    pub(super) fn state(&self, key: &str) -> State {
         self.document().services[key].state
     }
 
-    fn reason(&self, key: &str) -> String {
+    pub(super) fn reason(&self, key: &str) -> String {
         self.document().services[key].reason.clone().unwrap_or_default()
     }
 
@@ -502,7 +553,7 @@ fn what_needs_something_that_is_down_is_blocked_along_the_whole_chain() {
     // What it needs is back: it gets its grace, and only then is it judged by itself.
     world.answer("db", "port", passes()).pass(20.0);
     let states = ["page", "web", "db"].map(|key| world.state(key));
-    assert_eq!(states, [State::Starting, State::Starting, State::Up]);
+    assert_eq!(states, [State::Blocked, State::Starting, State::Up], "web is in the way until it is well");
     world.pass(40.0);
     let states = ["page", "web", "db"].map(|key| world.state(key));
     assert_eq!(states, [State::Blocked, State::Down, State::Up]);
@@ -551,15 +602,17 @@ fn another_status_is_written_at_once_and_another_latency_with_the_heartbeat() {
 }
 
 #[test]
-fn however_much_changes_documents_are_100_ms_apart() {
+fn however_much_changes_ten_documents_a_second_are_written_and_three_more_in_a_hurry() {
     let mut world = World::of((0..200).map(|n| service(&format!("service-{n}"))).collect());
     world.pass(60.0);
     for n in 0..200 {
         world.answer(&format!("service-{n}"), "port", fails());
     }
     world.pass(60.0);
-    let closest = world.published.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
-    assert!(closest >= COALESCE, "{closest:?}");
+    let closest = |of: usize| world.published.windows(of).map(|some| some[of - 1] - some[0]).min().unwrap();
+    assert!(closest(2) >= COALESCE_NEWS, "{:?}", closest(2));
+    assert!(closest(14) >= COALESCE * 10, "{:?}", closest(14));
+    assert!(closest(2) < COALESCE, "a change of state does not wait so long: {:?}", closest(2));
 }
 
 #[test]
@@ -663,4 +716,16 @@ fn history_is_bounded() {
         world.answer("web", "port", passes()).pass(40.0);
     }
     assert_eq!(world.document().services["web"].history.len(), 20);
+}
+
+#[test]
+fn a_service_that_a_reload_takes_away_ends_its_incident_and_no_other() {
+    let mut world = World::of(vec![service("web"), service("old")]);
+    world.answer("web", "port", fails()).answer("old", "port", fails()).pass(30.0);
+    let commands = world.engine.handle(world.now(), Event::ConfigChanged(config(vec![service("web")])));
+    let noted = commands.iter().filter_map(|command| match command {
+        Command::Note(entry) => Some((entry.service.as_deref(), entry.words.as_str())),
+        _ => None,
+    });
+    assert_eq!(noted.collect::<Vec<_>>(), [(Some("old"), "no longer watched")]);
 }

@@ -2,16 +2,21 @@ use std::time::Duration;
 
 use crate::config::Service as ServiceConfig;
 use crate::probe::{Results, Verdict};
-use crate::status::{Service, State, Timestamp, Transition};
+use crate::status::{Hold, Service, ServiceMemory, State, Timestamp, Transition};
 
 use super::check::{CheckState, Standing};
+use super::heal::{Healing, is_observing};
 use super::history::History;
+use super::intent::Witness;
 use super::schedule::{Tick, next_regular};
 use super::state::Judgement;
 use super::{Now, ProbeId, Record};
 
 /// Beyond its timeout and its interval a round may be so late, on a machine that is at its limit.
 const OVERDUE: Duration = Duration::from_secs(30);
+
+/// Rounds that changes ask for are at least so far apart: a crash loop must not become a loop of probes.
+pub(super) const TRIGGER_PAUSE: Duration = Duration::from_millis(250);
 
 /// One service with its running state.
 #[derive(Debug)]
@@ -34,11 +39,56 @@ pub(super) struct Watched {
     pub(super) freed_at: Option<Duration>,
     /// The next round, while none is in flight.
     pub(super) due: Option<Tick>,
+    /// Something happened while a round was in flight: the next one is due when it ends.
+    pub(super) is_wanted_again: bool,
+    /// When something that happened last asked for a round.
+    pub(super) triggered: Option<Duration>,
+    /// When a round last followed at once on another.
+    again: Option<Duration>,
+    /// When a critical check began to fail, while one does.
+    failing_since: Option<Timestamp>,
+    /// The pause that a person asked for.
+    pub(super) held: Option<Held>,
+    pub(super) witness: Witness,
+    pub(super) healing: Healing,
+    /// When its healing must be looked at again.
+    pub(super) alarm: Option<Duration>,
     history: History,
     /// The places of the services that need this one.
     pub(super) dependents: Vec<usize>,
     /// The places of the services that this one needs.
     pub(super) needs: Vec<usize>,
+    /// How many stand below it, in the longest chain of what it needs.
+    pub(super) depth: usize,
+}
+
+/// A hold with its end by the clock that everything is decided by.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) hold: Hold,
+    pub(super) until: Duration,
+}
+
+/// The same hold is read again and again, and its end is not the same to the millisecond each time.
+impl PartialEq for Held {
+    fn eq(&self, other: &Held) -> bool {
+        self.hold == other.hold
+    }
+}
+
+impl Held {
+    /// A hold that was read now.
+    pub(super) fn of(hold: Hold, longest: Duration, now: Now) -> Held {
+        let left_ms = hold.until.as_millis().saturating_sub(now.wall.as_millis());
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(longest);
+        Held { until: now.mono + left, hold }
+    }
+
+    /// `held by root until 2026-11-23T12:10:00Z: deploy`.
+    pub(super) fn words(&self) -> String {
+        let why = self.hold.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("held by {} until {}{why}", self.hold.by, self.hold.until)
+    }
 }
 
 impl Watched {
@@ -57,9 +107,18 @@ impl Watched {
             well_at: None,
             freed_at: None,
             due: None,
+            is_wanted_again: false,
+            triggered: None,
+            again: None,
+            failing_since: None,
+            held: None,
+            witness: Witness::default(),
+            healing: Healing::default(),
+            alarm: None,
             history: History::default(),
             dependents: Vec::new(),
             needs: Vec::new(),
+            depth: 0,
         }
     }
 
@@ -79,7 +138,13 @@ impl Watched {
             }
         });
         let checks = checks.collect();
-        Watched { checks, config, ..self }.due_after_reload(now)
+        // What was seen of another unit says nothing of this one.
+        let witness = if config.unit() == self.config.unit() { self.witness } else { Witness::default() };
+        let mut healing = self.healing;
+        if config.heal.is_none() {
+            healing.rest();
+        }
+        Watched { checks, config, witness, healing, ..self }.due_after_reload(now)
     }
 
     /// Whoever has a check that was never looked at is due now, and a shorter interval holds from now on. A round that is
@@ -98,12 +163,58 @@ impl Watched {
     }
 
     /// When the next round is due, now that one ended.
-    pub(super) fn next_round(&self, now: Duration) -> Tick {
+    pub(super) fn next_round(&mut self, now: Duration) -> Tick {
+        if self.is_wanted_again {
+            // Once at once; what goes on changing is looked at with pauses.
+            let earliest = self.again.map_or(Duration::ZERO, |at| at + TRIGGER_PAUSE);
+            self.again = Some(now.max(earliest));
+            return if earliest <= now { Tick::at_or_before(now) } else { Tick::at_or_after(earliest) };
+        }
         let timing = &self.config.timing;
         let regular = next_regular(&self.config.key, timing.interval, now);
         let is_in_doubt =
             self.state == State::Starting || self.checks.iter().any(|check| check.in_doubt(timing));
         if is_in_doubt { regular.min(Tick::at_or_before(now + timing.retry_interval)) } else { regular }
+    }
+
+    /// Why it is in its state, in words.
+    pub(super) fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or("all checks pass")
+    }
+
+    /// Since when it is in its state.
+    pub(super) fn since_mono(&self) -> Duration {
+        self.since_mono
+    }
+
+    /// When it was first seen not to be well, of what is wrong now.
+    pub(super) fn left_up(&self) -> Timestamp {
+        self.failing_since.unwrap_or(self.since)
+    }
+
+    pub(super) fn round_is_over(&self) -> bool {
+        !self.checks.iter().any(CheckState::is_in_flight)
+    }
+
+    /// Remembers when a critical check began to fail.
+    pub(super) fn note_failing(&mut self, now: Timestamp) {
+        let fails = self.checks.iter().any(|check| check.is_critical() && check.verdict() == Verdict::Fail);
+        self.failing_since = fails.then(|| self.failing_since.unwrap_or(now));
+    }
+
+    /// What must survive a restart of the monitor.
+    pub(super) fn memory(&self, now: Duration) -> ServiceMemory {
+        let checks = self.checks.iter().filter_map(CheckState::memory).collect();
+        ServiceMemory { checks, end: self.witness.memory(), ..self.healing.memory(now) }
+    }
+
+    /// Takes up what an earlier monitor left. Says whether it ended in the middle of a heal.
+    pub(super) fn recall(&mut self, memory: &ServiceMemory, seed: u64, now: Duration) -> bool {
+        for check in &mut self.checks {
+            check.recall(&memory.checks);
+        }
+        memory.end.iter().for_each(|end| self.witness.recall(end));
+        self.healing.recall(memory, self.config.heal.as_ref(), seed, now)
     }
 
     /// Remembers it if the round that just ended saw all critical checks pass, and that is believed.
@@ -143,12 +254,18 @@ impl Watched {
         Some(Record { key: self.config.key.clone(), transition, lasted })
     }
 
-    /// Its part of the document.
-    pub(super) fn document(&self, now: Now) -> Service {
-        let mut checks = Results::default();
+    /// What its checks said last.
+    pub(super) fn results(&self) -> Results {
+        let mut results = Results::default();
         for check in &self.checks {
-            check.write_to(&mut checks);
+            check.write_to(&mut results);
         }
+        results
+    }
+
+    /// Its part of the document.
+    pub(super) fn document(&self, now: Now, host_observes: bool) -> Service {
+        let checks = self.results();
         Service {
             key: self.config.key.clone(),
             name: self.config.name.clone(),
@@ -166,6 +283,11 @@ impl Watched {
             }),
             depends_on: self.config.depends_on.clone(),
             checks,
+            heal: self.config.heal.as_ref().map(|policy| {
+                self.healing.status(policy, is_observing(policy, host_observes), self.state, now)
+            }),
+            hold: self.held.as_ref().map(|held| held.hold.clone()),
+            incident: self.healing.incident.clone(),
             history: self.history.transitions(),
         }
     }
