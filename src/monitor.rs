@@ -1,6 +1,8 @@
 //! The loop: events in, commands out. Everything is decided in the engine; everything that takes time happens elsewhere
 //! and comes back as an event, so nothing that hangs stops the loop.
 
+mod world;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -9,14 +11,16 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Problems};
-use crate::engine::{Command, Edition, Engine, Event, Identity, Now, Record};
+use crate::engine::{Edition, Engine, Event, Identity, Now, Record};
 use crate::host::Figures;
 use crate::probe::counted;
-use crate::probe::runner::Runner;
 use crate::status::lock::{LockError, StateLock};
 use crate::status::write::{Writer, render, sweep};
-use crate::status::{Mode, MonitorState, State, Timestamp, read};
+use crate::status::{Memory, Mode, MonitorState, State, Timestamp, read};
+use crate::store::state::{self, Moment};
 use crate::systemd::BusAddress;
+
+use self::world::{Places, World};
 
 /// An orderly end waits for the last document, and one that is being written, at most so long.
 const LAST_WRITE: Duration = Duration::from_millis(1500);
@@ -71,34 +75,31 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
-/// Probes, decides and writes until it is told to stop.
+/// Probes, decides, heals and writes until it is told to stop.
 pub async fn run(options: Options, mut orders: mpsc::Receiver<Order>) -> Result<(), StartError> {
     let Options { config, reload, status_file, state_dir, proc_root, bus, counts_itself } = options;
     let _lock = take_possession(&state_dir, &status_file)?;
-    let mut figures = Figures::new();
-    let mut runner =
-        Runner::new(&proc_root, bus, (!counts_itself).then(std::process::id).into_iter().collect());
-    let mut writer = Writer::new(status_file.clone()).map_err(StartError::Thread)?;
-    let mut sequence = 0;
-    let mut journal = Journal::default();
     let clock = Clock::start();
-
-    runner.configure(&config);
-    announce(&config, &status_file);
     let boot_id = read::Boot::of(&proc_root).map(|boot| boot.id).unwrap_or_default();
+    let memory = recall(&state_dir, &boot_id);
+    let places =
+        Places { proc_root: &proc_root, state_dir: &state_dir, bus, boot_id: &boot_id, counts_itself };
+    let mut world = World::new(places, &config, &memory).map_err(StartError::Thread)?;
+    let mut writer = Writer::new(status_file.clone()).map_err(StartError::Thread)?;
+    let mut figures = Figures::new();
+    let mut journal = Journal::default();
+    let mut sequence = 0;
+
+    announce(&config, &status_file);
     let mut engine = Engine::new(config, identity(boot_id), clock.now());
+    let mut publish = world.obey(engine.recall(clock.now(), &memory), &engine, clock.now());
     let mut event = Event::Tick;
-    let mut publish = false;
+    let mut watchdog = Watchdog::default();
     loop {
-        let mut probes = Vec::new();
-        for command in engine.handle(clock.now(), event) {
-            match command {
-                Command::Probe(request) => probes.push(request),
-                Command::Record(record) => tell(&record),
-                Command::Publish => publish = true,
-            }
-        }
-        runner.start(probes);
+        let now = clock.now();
+        let commands = engine.handle(now, event);
+        watchdog.feed(now);
+        publish |= world.obey(commands, &engine, now);
         if publish && !writer.is_busy() {
             publish = false;
             sequence += 1;
@@ -108,11 +109,11 @@ pub async fn run(options: Options, mut orders: mpsc::Receiver<Order>) -> Result<
         event = tokio::select! {
             biased;
             order = orders.recv() => match order {
-                Some(Order::Reload) => reread(reload.as_deref(), &mut runner),
+                Some(Order::Reload) => reread(reload.as_deref(), &mut world),
                 Some(Order::Stop) | None => break,
             },
             result = writer.finished() => journal.written(result, &status_file),
-            (id, report) = runner.next() => Event::Outcome(id, report),
+            event = world.next() => event,
             () = clock.reaches(engine.next_wakeup()) => Event::Tick,
         };
     }
@@ -120,8 +121,17 @@ pub async fn run(options: Options, mut orders: mpsc::Receiver<Order>) -> Result<
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let edition = Edition { sequence: sequence + 1, host: figures.read(), state: MonitorState::Stopped };
     writer.start(render(&engine.document(clock.now(), edition)));
-    finish(writer, &status_file).await;
+    tokio::join!(finish(writer, &status_file), world.save(engine.memory(clock.now())));
     Ok(())
+}
+
+/// What an earlier monitor left, as of now.
+fn recall(state_dir: &Path, boot_id: &str) -> Memory {
+    let loaded = state::load(state_dir, &Moment::now(boot_id));
+    if let Some(warning) = loaded.warning {
+        warn!("{warning}");
+    }
+    loaded.memory
 }
 
 /// Waits for the last document, but not for ever.
@@ -174,10 +184,13 @@ fn announce(config: &Config, status_file: &Path) {
         counted(checks, "check"),
         status_file.display()
     );
+    if config.monitor.observe {
+        info!("observing: it is said what would be healed, and nothing is");
+    }
 }
 
 /// Reads the configuration again. A wrong one changes nothing but what the document says of it.
-fn reread(reload: Option<&dyn Fn() -> Result<Config, Problems>>, runner: &mut Runner) -> Event {
+fn reread(reload: Option<&dyn Fn() -> Result<Config, Problems>>, world: &mut World) -> Event {
     let Some(reload) = reload else {
         warn!("told to reload, but there is no configuration file");
         return Event::Tick;
@@ -191,7 +204,7 @@ fn reread(reload: Option<&dyn Fn() -> Result<Config, Problems>>, runner: &mut Ru
     match read {
         Ok(config) => {
             info!("configuration reloaded: watching {}", counted(config.services.len(), "service"));
-            runner.configure(&config);
+            world.configure(&config);
             Event::ConfigChanged(config)
         }
         Err(problems) => {
@@ -246,6 +259,24 @@ impl Journal {
                 self.failing = true;
                 Event::WriteFailed
             }
+        }
+    }
+}
+
+/// Tells systemd that the loop goes round. What hangs outside of it, as a disk, is no reason to be killed.
+#[derive(Default)]
+struct Watchdog {
+    next: Duration,
+}
+
+impl Watchdog {
+    /// The heartbeat brings the loop round every 10 s at the latest; more often is not needed for a limit of a minute.
+    const PAUSE: Duration = Duration::from_secs(5);
+
+    fn feed(&mut self, now: Now) {
+        if now.mono >= self.next {
+            self.next = now.mono + Self::PAUSE;
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }
 }

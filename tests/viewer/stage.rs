@@ -216,6 +216,7 @@ pub(crate) fn document(keys: &[&str]) -> Document {
             version: "0.1.0".to_owned(),
             pid: 1,
             started_at: NOON,
+            cannot_heal: None,
             config: status::ConfigInForce { path: None, loaded_at: NOON, error: None },
         },
         services,
@@ -239,6 +240,9 @@ fn service(key: &str) -> (String, status::Service) {
         next_check: None,
         depends_on: Vec::new(),
         checks: Default::default(),
+        heal: None,
+        hold: None,
+        incident: None,
         history: Vec::new(),
     };
     (key, service)
