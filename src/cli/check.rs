@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Exit {
     let path = arguments.file.unwrap_or(arguments.config.config);
     match config::check(&path, &environment) {
-        Ok(Checked { services, checks, unread_credentials }) => {
+        Ok(Checked { services, checks, unread_credentials, heal_not_applied }) => {
             let s = |count: usize| if count == 1 { "" } else { "s" };
             let mut text = format!(
                 "{}: right; {services} service{}, {checks} check{}\n",
@@ -34,6 +34,9 @@ pub(super) fn run(arguments: Arguments) -> Exit {
                 text += &format!(
                     "note: the credential {name} can be read only by the unit; it is checked when that starts\n"
                 );
+            }
+            for (key, why) in heal_not_applied {
+                text += &format!("note: {key} is not healed, although `defaults` say so: {why}\n");
             }
             print(&text);
             Exit::Well

@@ -10,7 +10,7 @@ use clap::Args;
 use super::log::LogFormat;
 use super::serve::{live_checks, owner_of, shown};
 use super::{Exit, complain, load, log, print, runtime, style};
-use crate::config::{self, Config, Listen};
+use crate::config::{self, Config, Listen, Problems};
 use crate::host::discover;
 use crate::monitor::{self, Order};
 use crate::systemd::BusAddress;
@@ -20,7 +20,7 @@ use crate::viewer::{Options, Viewer};
 #[command(after_help = "Examples:\n  \
     wellkeep dev                        watch this host: no configuration, no root, no systemd needed\n  \
     wellkeep dev ./monitor.yml          try a configuration\n\n\
-    Ctrl-C ends it and leaves nothing behind.")]
+    Nothing is healed: it says what would have been. Ctrl-C ends it and leaves nothing behind.")]
 pub(super) struct Arguments {
     /// The configuration to try; without one it watches this host
     #[arg(value_name = "FILE")]
@@ -42,7 +42,7 @@ pub(super) struct Arguments {
 pub(super) fn run(mut arguments: Arguments) -> Exit {
     arguments.config = arguments.file.take().or(arguments.config);
     log::start(Some(arguments.log_format));
-    let configured = match arguments.config.as_deref().map(load).transpose() {
+    let configured = match arguments.config.as_deref().map(load_observing).transpose() {
         Ok(config) => config,
         Err(problems) => {
             complain(format_args!("{problems:#}"));
@@ -97,7 +97,7 @@ fn together(arguments: Arguments, configured: Option<Config>) -> Result<(), Box<
         let state_dir = status_file.parent().map(Path::to_path_buf).unwrap_or_default();
         let path = arguments.config.clone();
         let options = monitor::Options {
-            reload: path.map(|path| -> monitor::Reload { Box::new(move || load(&path)) }),
+            reload: path.map(|path| -> monitor::Reload { Box::new(move || load_observing(&path)) }),
             config,
             status_file: status_file.clone(),
             state_dir,
@@ -114,6 +114,13 @@ fn together(arguments: Arguments, configured: Option<Config>) -> Result<(), Box<
     Ok(())
 }
 
+/// Whoever tries a configuration, perhaps beside the real monitor, wants to see what would be healed and no more.
+fn load_observing(path: &Path) -> Result<Config, Problems> {
+    let mut config = load(path)?;
+    config.monitor.observe = true;
+    Ok(config)
+}
+
 fn welcome(config: &Config, address: &Listen, status_file: &Path) {
     let what = match &config.path {
         Some(path) => format!("what {} says", path.display()),
@@ -122,11 +129,14 @@ fn welcome(config: &Config, address: &Listen, status_file: &Path) {
     let count = config.services.len();
     let title = style::paint(style::BOLD, format!("Wellkeep watches {what}: {count} services."));
     let file = status_file.display();
+    let is_healed = config.services.iter().any(|service| service.heal.is_some());
+    let heal =
+        if is_healed { "  heal   only observed: it says what would be done, and does nothing\n" } else { "" };
     let program = std::env::args().next().unwrap_or_else(|| "wellkeep".to_owned());
     let page = shown(address);
     let api = if matches!(address, Listen::Tcp(_)) { format!("{page}api/status") } else { page.clone() };
     print(&format!(
-        "{title}\n\n  open   {page}\n  API    {api}\n  file   {file}\n  table  {program} status --status-file {file}\n\n\
+        "{title}\n\n  open   {page}\n  API    {api}\n  file   {file}\n  table  {program} status --status-file {file}\n{heal}\n\
          Ctrl-C ends it.\n\n",
         page = style::paint(style::BOLD, &page),
     ));

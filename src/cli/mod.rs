@@ -1,15 +1,29 @@
 //! The command line: one file a command.
 
 mod check;
+mod completions;
 mod dev;
+mod document;
+mod healing;
+mod history;
+mod hold;
 mod log;
+mod man;
 mod monitor;
+mod privileges;
 mod probe;
+mod release;
+mod restart;
 mod runtime;
 mod schema;
 mod serve;
 mod status;
 mod style;
+#[cfg(test)]
+mod testing;
+mod wait;
+mod why;
+mod words;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -52,7 +66,8 @@ impl From<Exit> for ExitCode {
         wellkeep dev                        watch this host and show it on a page\n  \
         wellkeep check monitor.yml          is this configuration right?\n  \
         wellkeep probe web                  look at one service now, step by step\n  \
-        wellkeep status                     what the monitor believes\n\n\
+        wellkeep status                     what the monitor believes\n  \
+        wellkeep why web                    why it is so, and what comes next\n\n\
         Exit codes: 0 well, 1 something is not well, 2 cannot tell or wrong usage, 78 wrong configuration.",
     disable_help_subcommand = true
 )]
@@ -75,8 +90,26 @@ enum Command {
     Check(check::Arguments),
     /// Look at the services once, now, and show each check's steps and times
     Probe(probe::Arguments),
+    /// What the monitor's user may do to units, as a rule of polkit; --write puts it in force
+    Privileges(privileges::Arguments),
+    /// Why is it as it is, what was done about it, and what comes next?
+    Why(why::Arguments),
+    /// The incidents: when, how long, why, what was done, and the evidence
+    History(history::Arguments),
+    /// Pause the healing of a service for some time
+    Hold(hold::Arguments),
+    /// End such a pause
+    Release(release::Arguments),
+    /// Restart a service by your own order, and wait until it is well
+    Restart(restart::Arguments),
+    /// Wait until services are up, for deploy scripts
+    Wait(wait::Arguments),
     /// Print the JSON Schema of status.json
     Schema(schema::Arguments),
+    /// Print completions for a shell
+    Completions(completions::Arguments),
+    /// Print the man pages
+    Man(man::Arguments),
 }
 
 /// Where the configuration is.
@@ -123,10 +156,10 @@ struct StateDir {
 }
 
 impl StateDir {
-    fn path(&self, config: &Config, status_file: &std::path::Path) -> PathBuf {
+    fn path(&self, configured: &Monitor, status_file: &std::path::Path) -> PathBuf {
         let beside =
             || status_file.parent().map(PathBuf::from).filter(|folder| !folder.as_os_str().is_empty());
-        let configured = || config.monitor.state_dir.clone();
+        let configured = || configured.state_dir.clone();
         self.state_dir.clone().or_else(configured).or_else(beside).unwrap_or_else(|| ".".into())
     }
 }
@@ -157,7 +190,16 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
+        Command::Privileges(arguments) => privileges::run(arguments),
+        Command::Why(arguments) => why::run(arguments),
+        Command::History(arguments) => history::run(arguments),
+        Command::Hold(arguments) => hold::run(arguments),
+        Command::Release(arguments) => release::run(arguments),
+        Command::Restart(arguments) => restart::run(arguments),
+        Command::Wait(arguments) => wait::run(arguments),
         Command::Schema(arguments) => schema::run(arguments),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(arguments),
     };
     exit.into()
 }

@@ -1,11 +1,10 @@
 //! `wellkeep monitor`
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::log::LogFormat;
 use super::{ConfigFile, Exit, StateDir, StatusFile, complain, load, log, runtime};
+use crate::config::{Config, Problems};
 use crate::monitor::{self, Order};
 use crate::systemd::BusAddress;
 
@@ -20,6 +19,9 @@ pub(super) struct Arguments {
     status_file: StatusFile,
     #[command(flatten)]
     state_dir: StateDir,
+    /// Everything but the call: say what would have been healed, and heal nothing
+    #[arg(long)]
+    observe: bool,
     /// The form of the log on stderr; unless given, the journal's own form where stderr is the journal
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
@@ -27,7 +29,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Exit {
     log::start(arguments.log_format);
-    let config = match arguments.config.load() {
+    let (path, observe) = (arguments.config.config.clone(), arguments.observe);
+    let load = move || -> Result<Config, Problems> {
+        let mut config = load(&path)?;
+        config.monitor.observe |= observe;
+        Ok(config)
+    };
+    let config = match load() {
         Ok(config) => config,
         Err(problems) => {
             complain(problems);
@@ -35,11 +43,10 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         }
     };
     let status_file = arguments.status_file.path(&config.monitor);
-    let state_dir = arguments.state_dir.path(&config, &status_file);
-    let path: PathBuf = arguments.config.config;
+    let state_dir = arguments.state_dir.path(&config.monitor, &status_file);
     let options = monitor::Options {
         config,
-        reload: Some(Box::new(move || load(&path))),
+        reload: Some(Box::new(load)),
         status_file,
         state_dir,
         proc_root: "/proc".into(),

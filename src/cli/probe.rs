@@ -188,13 +188,16 @@ fn as_json(service: &Service, checks: &[(&CheckConfig, Report)]) -> Value {
     json!({"key": service.key, "name": service.name, "checks": checks})
 }
 
-/// What the monitor would make of a failure: `ordinary` counts towards `failure_threshold`, `certain` needs no second
+/// What the monitor would make of a failure: `ordinary` counts towards `failure_threshold`, `late` (no
+/// answer in time) as well, `certain` needs no second
 /// look, `stopped` and `starting` are no failures of the service.
 fn word(kind: Failure) -> &'static str {
     match kind {
         Failure::Ordinary => "ordinary",
+        Failure::Late => "late",
         Failure::Certain => "certain",
         Failure::Stopped => "stopped",
+        Failure::Unexplained => "unexplained",
         Failure::Stopping => "stopping",
         Failure::Starting => "starting",
     }

@@ -8,11 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::{ConfigFile, Exit, StatusFile, complain, print, style};
+use super::document::Known;
+use super::{ConfigFile, Exit, StatusFile, complain, healing, print, style, words};
 use crate::config::{self, Settings};
-use crate::monitor::wall_clock;
 use crate::probe::{CheckStatus, Results};
-use crate::status::read::{self, Freshness};
 use crate::status::{Document, Service, State, Timestamp};
 
 /// `--watch` looks so often.
@@ -74,140 +73,118 @@ pub(super) fn run(arguments: Arguments) -> Exit {
 
 /// The document's own bytes, and the exit code that fits them.
 fn json(path: &Path) -> Exit {
-    match read::read(path) {
-        Ok((document, head, bytes)) => {
-            print(&String::from_utf8_lossy(&bytes));
-            verdict(freshness(&head), &document.services.values().collect::<Vec<_>>())
+    match Known::read(path) {
+        Ok(known) => {
+            print(&String::from_utf8_lossy(&known.bytes));
+            known.verdict(&known.document.services.values().collect::<Vec<_>>())
         }
         Err(error) => {
-            complain(advice(&error));
+            complain(error);
             Exit::CannotTell
         }
     }
 }
 
 fn show(path: &Path, keys: &[String]) -> Result<(String, Exit), String> {
-    let (document, head, _) = read::read(path).map_err(|error| advice(&error))?;
-    let services = select(&document, keys)?;
-    let freshness = freshness(&head);
-    let now = wall_clock();
+    let known = Known::read(path)?;
+    let services = select(&known, keys)?;
+    let monitor = &known.document.monitor;
     let mut text = String::new();
-    if let Some(warning) = distrust(freshness) {
+    if let Some(warning) = known.distrust() {
         text += &style::paint(style::ERROR, format!("{warning}\n\n"));
     }
-    if let Some(error) = &document.monitor.config.error {
+    if let Some(error) = &monitor.config.error {
         text += &style::paint(
             style::ERROR,
             "The configuration was changed and is wrong; the last good one is in force:",
         );
         text += &format!("\n{error}\n\n");
     }
-    text += &table(&services, freshness.is_fresh(), now);
-    text += &format!("\n\n{}\n", summary(&document, freshness.is_fresh(), now));
-    Ok((text, verdict(freshness, &services)))
+    if let Some(why) = &monitor.cannot_heal {
+        text += &format!("{} {why}\n\n", style::paint(style::WARNING, "Nothing can be healed here:"));
+    }
+    text += &table(&services, known.freshness.is_fresh(), known.now);
+    text += &format!("\n\n{}\n", summary(&known.document, known.freshness.is_fresh(), known.now));
+    Ok((text, known.verdict(&services)))
 }
 
-fn select<'a>(document: &'a Document, keys: &[String]) -> Result<Vec<&'a Service>, String> {
+fn select<'a>(known: &'a Known, keys: &[String]) -> Result<Vec<&'a Service>, String> {
     if keys.is_empty() {
-        let mut services: Vec<&Service> = document.services.values().collect();
+        let mut services: Vec<&Service> = known.document.services.values().collect();
         // The worst first, as on the page; the rest as in the configuration.
         services.sort_by_key(|service| service.state);
         return Ok(services);
     }
-    let find = |key: &String| {
-        document.services.get(key).ok_or_else(|| {
-            let known: Vec<&str> = document.services.keys().map(String::as_str).collect();
-            format!("there is no service {key:?}; the keys are: {}", known.join(", "))
-        })
-    };
-    keys.iter().map(find).collect()
+    keys.iter().map(|key| known.service(key)).collect()
 }
 
-fn freshness(head: &read::Head) -> Freshness {
-    Freshness::of(head, wall_clock(), read::Boot::of(Path::new("/proc")).as_ref())
-}
+/// Narrower than this, what the checks read is left out: the reasons need the room, and tell what matters of it.
+const NARROW: u16 = 110;
 
-/// The exit code: what is wrong goes before what cannot be told.
-fn verdict(freshness: Freshness, services: &[&Service]) -> Exit {
-    let any = |states: &[State]| services.iter().any(|service| states.contains(&service.state));
-    if !freshness.is_fresh() || services.is_empty() {
-        return Exit::CannotTell;
-    }
-    if any(&[State::Down, State::Unstable, State::Blocked]) {
-        return Exit::NotWell;
-    }
-    if any(&[State::Unknown]) {
-        return Exit::CannotTell;
-    }
-    if services.iter().all(|service| service.ok) { Exit::Well } else { Exit::NotWell }
-}
-
-/// Why the figures below must not be believed.
-fn distrust(freshness: Freshness) -> Option<String> {
-    let why = match freshness {
-        Freshness::Fresh => return None,
-        Freshness::Stale { age_s } => format!("the monitor has not written for {}", seconds(age_s)),
-        Freshness::EarlierBoot => "the document is from before the last reboot".to_owned(),
-        Freshness::Stopped => "the monitor was stopped".to_owned(),
-        Freshness::Future { ahead_s } => format!("the document is dated {} in the future", seconds(ahead_s)),
-    };
-    Some(format!(
-        "STALE: {why}. This is what was last known, not what is. Look at: systemctl status wellkeep-monitor"
-    ))
-}
-
-fn advice(error: &read::ReadError) -> String {
-    let next = match error {
-        read::ReadError::Missing(_) => {
-            "start one (systemctl start wellkeep-monitor, or: wellkeep dev), or name the file with --status-file"
-        }
-        read::ReadError::Unreadable { .. } => "it should have mode 0644 in a folder of mode 0755",
-        read::ReadError::Invalid { .. } => "name the right file with --status-file",
-    };
-    format!("{error}\n  {next}")
-}
+/// The cells of a service, each under its heading.
+type Columns = Vec<(&'static str, Cell)>;
 
 fn table(services: &[&Service], is_fresh: bool, now: Timestamp) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(
-        ["STATE", "SERVICE", "HTTP", "PORT", "UNIT", "PROCESSES", "CHECKED", "WHY"]
-            .map(|title| Cell::new(title).add_attribute(comfy_table::Attribute::Dim)),
-    );
-    for service in services {
-        let Results { http, port, systemd, process } = &service.checks;
-        let http = http.as_ref().map(|check| match (check.detail.status_code, check.detail.latency_ms) {
-            (Some(status), Some(latency)) => format!("{status} {latency} ms"),
-            (Some(status), None) => status.to_string(),
-            (None, _) => mark(check),
-        });
-        let port = port.as_ref().map(mark);
-        let unit = systemd.as_ref().map(|check| match &check.detail.sub_state {
-            Some(sub) => format!("{} ({sub})", check.detail.state),
-            None => check.detail.state.clone(),
-        });
-        let process = process.as_ref().map(|check| check.detail.count.to_string());
-        let checked = service.last_checked.map(|at| format!("{} ago", age(at, now)));
-        table.add_row(vec![
-            state_cell(service, is_fresh),
-            Cell::new(&service.name),
-            text_cell(http),
-            text_cell(port),
-            text_cell(unit),
-            text_cell(process),
-            text_cell(checked),
-            Cell::new(service.reason.as_deref().unwrap_or("")),
-        ]);
+    let is_narrow = table.width().is_some_and(|width| width < NARROW);
+    let rows: Vec<Columns> = services.iter().map(|service| row(service, is_fresh, is_narrow, now)).collect();
+    let titles: Vec<&str> = rows.first().into_iter().flatten().map(|(title, _)| *title).collect();
+    let heading = |title: &&str| Cell::new(title).add_attribute(comfy_table::Attribute::Dim);
+    table.set_header(titles.iter().map(heading).collect::<Vec<_>>());
+    for row in rows {
+        table.add_row(row.into_iter().map(|(_, cell)| cell).collect::<Vec<_>>());
     }
-    // The words that must stay whole; the reasons take what is left.
-    if let Some(column) = table.column_mut(0) {
-        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(10)));
+    // No heading breaks, nor the word of a state; the reasons take what is left.
+    let state = if is_fresh { "UNSTABLE" } else { "was UNSTABLE" };
+    for (column, title) in table.column_iter_mut().zip(&titles).take(titles.len().saturating_sub(1)) {
+        let least = if *title == "STATE" { state.len() + 1 } else { title.len() + 2 };
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least as u16)));
     }
     // The margin of the first column.
-    for column in table.column_iter_mut().take(1) {
-        column.set_padding((0, 1));
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
     }
     table.trim_fmt()
+}
+
+fn row(service: &Service, is_fresh: bool, is_narrow: bool, now: Timestamp) -> Columns {
+    let checked = service.last_checked.map(|at| format!("{} ago", words::age(at, now)));
+    let mut columns = vec![("STATE", state_cell(service, is_fresh)), ("SERVICE", Cell::new(&service.name))];
+    if !is_narrow {
+        columns.extend(figures(service));
+    }
+    columns.push(("CHECKED", text_cell(checked)));
+    columns.push(("WHY", Cell::new(why(service, is_fresh, now))));
+    columns
+}
+
+/// What the checks read.
+fn figures(service: &Service) -> [(&'static str, Cell); 4] {
+    let Results { http, port, systemd, process } = &service.checks;
+    let http = http.as_ref().map(|check| match (check.detail.status_code, check.detail.latency_ms) {
+        (Some(status), Some(latency)) => format!("{status} {latency} ms"),
+        (Some(status), None) => status.to_string(),
+        (None, _) => mark(check),
+    });
+    let unit = systemd.as_ref().map(|check| match &check.detail.sub_state {
+        Some(sub) => format!("{} ({sub})", check.detail.state),
+        None => check.detail.state.clone(),
+    });
+    let process = process.as_ref().map(|check| check.detail.count.to_string());
+    [
+        ("HTTP", text_cell(http)),
+        ("PORT", text_cell(port.as_ref().map(mark))),
+        ("UNIT", text_cell(unit)),
+        ("PROCESSES", text_cell(process)),
+    ]
+}
+
+/// The reason, and below it what is done about it.
+fn why(service: &Service, is_fresh: bool, now: Timestamp) -> String {
+    let healing = if is_fresh { healing::short(service, now) } else { None };
+    let lines = [service.reason.clone(), healing];
+    lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 fn state_cell(service: &Service, is_fresh: bool) -> Cell {
@@ -248,7 +225,7 @@ fn summary(document: &Document, is_fresh: bool, now: Timestamp) -> String {
         _ => counts(document),
     };
     let last_known = if is_fresh { "" } else { "Last known: " };
-    let updated = age(document.generated_at, now);
+    let updated = words::age(document.generated_at, now);
     let faint = style::FAINT;
     format!(
         "{bold}{last_known}{verdict}.{bold:#} {faint}{host}, updated {updated} ago by wellkeep {version} (pid {pid}){faint:#}",
@@ -272,30 +249,5 @@ fn counts(document: &Document) -> String {
         (total, _) if others.is_empty() => format!("All {total} services are up"),
         (total, 1) => format!("1 of {total} services is up; {}", others.join(", ")),
         (total, up) => format!("{up} of {total} services are up; {}", others.join(", ")),
-    }
-}
-
-fn age(at: Timestamp, now: Timestamp) -> String {
-    seconds(now.as_millis().saturating_sub(at.as_millis()).max(0) as u64 / 1000)
-}
-
-/// `4s`, `2m`, `3h`, `5days`: the largest unit is enough for a person.
-fn seconds(seconds: u64) -> String {
-    let rounded = match seconds {
-        0..120 => seconds,
-        120..7200 => seconds / 60 * 60,
-        7200..172_800 => seconds / 3600 * 3600,
-        _ => seconds / 86_400 * 86_400,
-    };
-    humantime::format_duration(Duration::from_secs(rounded)).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_told_in_its_largest_unit() {
-        assert_eq!([4, 119, 125, 7300, 200_000].map(seconds), ["4s", "1m 59s", "2m", "2h", "2days"]);
     }
 }
