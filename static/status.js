@@ -47,15 +47,16 @@
 
   /**
    * A moment to show as "4 s ago" or "for 3 h". `seconds` is null when the age cannot be told.
-   * @typedef {{at: string, seconds: number|null, kind?: 'next'}} Moment
+   * @typedef {{at: string, seconds: number|null, kind?: 'next'|'for'}} Moment
    * @typedef {'pass'|'fail'|'unknown'|null} Verdict
    * @typedef {{label: string, value: string|Moment}} Row
    * @typedef {{id: string, label: string, value: string, verdict: Verdict}} Fact
    * @typedef {{id: string, title: string, verdict: Verdict, reason: string|null, rows: Row[]}} Check
    * @typedef {{at: Moment, from: string, to: string, tone: Tone, reason: string|null}} Change
+   * @typedef {{id: string, label: string, tone: Tone, words: (string|Moment)[]}} Care what is done about a service
    * @typedef {{key: string, name: string, group: string|null, state: string, ok: unknown, label: string,
-   *   tone: Tone, primary: boolean, reason: string|null, facts: Fact[], checked: Moment|null, since: Moment|null,
-   *   rows: Row[], checks: Check[], history: Change[]}} Card
+   *   tone: Tone, primary: boolean, reason: string|null, cares: Care[], facts: Fact[], checked: Moment|null,
+   *   since: Moment|null, rows: Row[], checks: Check[], history: Change[]}} Card
    * @typedef {{tone: Tone, label: string, headline: string, text: string}} Words
    * @typedef {Words & {updated: Moment|null, answered: Moment|null, host: string|null, live: boolean,
    *   counts: {label: string, tone: Tone, count: number}[]}} Banner
@@ -101,7 +102,7 @@
         live: isLive(source),
         counts: fresh ? counts(cards) : [],
       },
-      notices: notices(kind, source),
+      notices: notices(kind, source, admin),
       cards,
       panels: admin ? panels(source, now) : [],
       title: tabTitle(words, issues.length, title),
@@ -150,6 +151,7 @@
       tone: fresh ? tone : 'old',
       primary: service.primary === true,
       reason: reasonLines(text(service.reason)),
+      cares: cares(service, fresh, now),
       facts: facts(service),
       checked: moment(service.last_checked, now),
       since: moment(service.since, now),
@@ -177,6 +179,78 @@
   function reasonLines(reason) {
     const part = /(^|; )(http|port|systemd|process): /g;
     return reason?.replace(part, (_, before, id) => `${before && '\n'}${KINDS[id].label}: `) ?? null;
+  }
+
+  // ----- what is done about a service
+
+  /** What a person must know beside the state: the hold, the next step of healing, the open incident. @returns {Care[]} */
+  function cares(service, fresh, now) {
+    const found = [
+      holdCare(record(service.hold), now),
+      // Over old data nobody knows whether anything is still being done.
+      fresh ? healingCare(record(service.heal), text(service.reason), now) : null,
+      incidentCare(record(service.incident), text(service.reason), now),
+    ];
+    return found.filter((one) => one !== null);
+  }
+
+  /** "until 10:00 UTC (in 12 min), asked for by ada: deploy" */
+  function holdCare(hold, now) {
+    const until = upcoming(hold.until, now);
+    if (until === null) return null;
+    const by = text(hold.by);
+    const words = [`until ${clock(until.at, now)}`];
+    if (now !== null) words.push(' (', until, ')');
+    words.push((by === null ? '' : `, asked for by ${by}`) + colon(text(hold.reason)));
+    return { id: 'hold', label: 'On hold', tone: 'muted', words };
+  }
+
+  /** What healing does now, or will do, or why it does nothing; null while there is nothing to do. What the service's
+   * reason says already is not said again. */
+  function healingCare(heal, reason, now) {
+    const care = (tone, ...words) => ({
+      id: 'heal',
+      label: heal.mode === 'observe' ? 'Would heal' : 'Healing',
+      tone,
+      words: words.filter((one) => one !== null && one !== ''),
+    });
+    const step = text(record(heal.last).step) ?? 'restart';
+    if (heal.phase === 'acting') return care('info', `${stepWord(step, 'ing')} now`);
+    if (heal.phase === 'verifying') return care('info', `${stepWord(step, 'ed')}, being verified`);
+    if (heal.phase !== 'waiting') return null;
+
+    const [next, why, at] = [text(heal.next), text(heal.why_not), upcoming(heal.next_at, now)];
+    if (next !== null) return care('info', ofBudget(next, heal), at === null ? '' : ' ', at, colon(why));
+    if (why === null) return null;
+    return care('warn', reason?.includes(why) ? 'not healed' : `not healed: ${why}`, at === null ? '' : '; looked at again ', at);
+  }
+
+  /** "restart 2 of 5", or a trial once the budget is used up. */
+  function ofBudget(step, heal) {
+    const [used, budget] = [number(heal.heals_within_an_hour), number(heal.budget)];
+    if (used === null || budget === null) return step;
+    return used < budget
+      ? `${step} ${used + 1} of ${budget}`
+      : `${step} on trial, ${budget} an hour are used up,`;
+  }
+
+  /** "restart" and "ing" -> "restarting"; a program is named as it is. */
+  function stepWord(step, ending) {
+    if (/^(re)?(start|load)$/.test(step)) return `${step}${ending}`;
+    const program = /^run (.+)$/.exec(step)?.[1];
+    if (program === undefined) return ending === 'ing' ? step : `${step} done`;
+    return ending === 'ing' ? `running ${program}` : `${program} was run`;
+  }
+
+  /** "for 4 min: connection refused · 2 heals"; without the cause while that still is the service's reason. */
+  function incidentCare(incident, reason, now) {
+    const began = moment(incident.began, now);
+    if (began === null || text(incident.ended) !== null) return null;
+    const made = Array.isArray(incident.heals) ? incident.heals : [];
+    const heals = made.filter((heal) => record(heal).result !== 'observed').length;
+    const cause = text(incident.cause)?.replace(/ \(failure \d+ of \d+\)/g, '') ?? null;
+    const more = (cause !== null && reason?.includes(cause) ? '' : colon(cause)) + (heals > 0 ? ` · ${plural(heals, 'heal')}` : '');
+    return { id: 'incident', label: 'Incident', tone: 'bad', words: [{ ...began, kind: 'for' }, more] };
   }
 
   // ----- what the banner says
@@ -291,7 +365,7 @@
     return source.mode === 'live_checks' || record(source.viewer).data === 'live';
   }
 
-  function notices(kind, source) {
+  function notices(kind, source, admin) {
     const found = [];
     if (isLive(source)) {
       const when = kind === 'live' || kind === 'fresh' ? 'just now, once' : 'once';
@@ -303,6 +377,9 @@
     const error = text(record(record(source.monitor).config).error);
     if (error !== null)
       found.push({ id: 'config', tone: 'warn', title: 'The new configuration is not in force', text: error });
+    const cannot = text(record(source.monitor).cannot_heal);
+    if (admin && cannot !== null)
+      found.push({ id: 'heal', tone: 'warn', title: 'Nothing can be healed on this machine', text: cannot });
     return found;
   }
 
@@ -449,16 +526,43 @@
   }
 
   function serviceRows(key, service, now) {
-    const next = moment(service.next_check, now);
     const failures = number(service.consecutive_failures) ?? 0;
+    const heal = record(service.heal);
+    const last = record(heal.last);
     return rows(
       ['Key', key],
       ['State', stateOf(service)],
       ['Failures in a row', failures > 0 ? String(failures) : null],
-      ['Next check', next && { ...next, kind: 'next' }],
+      ['Next check', upcoming(service.next_check, now)],
       ['Depends on', Array.isArray(service.depends_on) ? service.depends_on.map(String).join(', ') : null],
       ['Main service', service.primary === true ? 'yes' : null],
+      ['Heals by', isObject(service.heal) && policy(heal)],
+      ['Heals this hour', isObject(service.heal) && of(heal.heals_within_an_hour, heal.budget)],
+      ['Last heal', text(last.step) && joined(text(last.step), healResult(last.result))],
+      ['Healed last', moment(last.at, now)],
+      ['Incident id', text(record(service.incident).id)],
     );
+  }
+
+  /** "reload, restart", and that it only observes. */
+  function policy(heal) {
+    const steps = Array.isArray(heal.steps) ? heal.steps.map(String).join(', ') : null;
+    return joined(steps, heal.mode === 'observe' && 'only observed');
+  }
+
+  function of(count, all) {
+    return number(count) === null || number(all) === null ? null : `${count} of ${all}`;
+  }
+
+  function healResult(result) {
+    const words = new Map([
+      ['healed', 'it helped'],
+      ['failed', 'it did not help'],
+      ['cancelled', 'not done after all'],
+      ['observed', 'only observed'],
+      ['interrupted', 'cut off'],
+    ]);
+    return words.get(result) ?? text(result) ?? 'not known yet';
   }
 
   /** The newest first. @returns {Change[]} */
@@ -549,6 +653,24 @@
     const time = instant(value);
     if (time === null) return null;
     return { at: value, seconds: now === null ? null : (now - time) / 1000 };
+  }
+
+  /** A moment that is still to come. @returns {Moment|null} */
+  function upcoming(value, now) {
+    const when = moment(value, now);
+    return when && { ...when, kind: 'next' };
+  }
+
+  /** "10:00 UTC", with the date when it is another day's. */
+  function clock(at, now) {
+    const [day, time] = new Date(at).toISOString().split('T');
+    const isToday = now !== null && new Date(now).toISOString().startsWith(day);
+    return `${isToday ? '' : `${day} `}${time.slice(0, 5)} UTC`;
+  }
+
+  /** ": deploy" */
+  function colon(words) {
+    return words === null ? '' : `: ${words}`;
   }
 
   /** "4 s", "3 min 20 s", "12 d 4 h". */
@@ -716,6 +838,7 @@
         el('span.label', null, one.label),
       ),
       one.reason && el('p.reason', null, one.reason),
+      one.cares.length > 0 && el('dl.cares', null, one.cares.map(careSpec)),
       !admin && one.facts.length > 0 && el('dl.facts', null, one.facts.map(factSpec)),
       admin && rowsSpec('dl.rows.line', one.rows),
       admin && el('div.detail', null, one.checks.map(checkSpec)),
@@ -730,6 +853,16 @@
         one.since && one.tone === 'old' && el('span', null, 'last change ', timeSpec(one.since, 'ago')),
         one.since && one.tone !== 'old' && el('span', null, `${one.label} `, timeSpec(one.since, 'for')),
       ),
+    );
+  }
+
+  function careSpec({ id, label, tone, words }) {
+    const said = words.map((one) => (typeof one === 'string' ? one : timeSpec(one, one.kind)));
+    return el(
+      'div.care',
+      { key: id, 'data-wk-tone': tone },
+      el('dt', null, label),
+      el('dd', null, ...said),
     );
   }
 

@@ -438,6 +438,44 @@ fn every_banner_is_drawn() {
     assert_quiet(&browser);
 }
 
+#[test]
+fn what_is_done_about_a_service_is_drawn_and_counts_down() {
+    let Some(browser) = browser() else { return };
+    let mut document = every_state();
+    let services = document["services"].as_object_mut().expect("services");
+    services.retain(|key, _| ["checkout", "worker", "invoices", "import", "redis"].contains(&key.as_str()));
+    let mut acting = services["checkout"].clone();
+    acting["name"] = json!("Basket");
+    acting["heal"]["phase"] = json!("acting");
+    services.insert("basket".to_owned(), acting);
+    document["monitor"]["cannot_heal"] =
+        json!("user wellkeep may not restart units, as polkitd is not installed: apt install polkitd");
+    let site = Site::showing(document);
+    let care = |key: &str| {
+        let script = format!("return document.querySelector('[data-wk-key={key}] .wk-care dd').textContent");
+        browser.run(&script).as_str().unwrap_or_default().to_owned()
+    };
+    for (path, page) in [("/", "page"), ("/admin", "admin")] {
+        for (width, shape) in [(1280, "wide"), (360, "narrow")] {
+            for (dark, scheme) in [(false, "light"), (true, "dark")] {
+                browser.view_as(width, 900, dark);
+                browser.open(&site.url(path));
+                browser.wait_until(LOADED);
+                assert!(care("checkout").starts_with("restart 2 of 5 in "), "{}", care("checkout"));
+                assert_eq!(care("basket"), "restarting now");
+                assert!(care("import").ends_with("asked for by ada: moving to the new disk"));
+                assert_eq!(browser.run("return document.documentElement.scrollWidth"), width);
+                screenshot(&browser, &format!("healing-{page}-{shape}-{scheme}"));
+            }
+        }
+    }
+    site.set_age(11);
+    browser.wait_until(
+        "return /^restart 2 of 5 in 2[1-3] s$/.test(document.querySelector('[data-wk-key=checkout] .wk-care dd').textContent)",
+    );
+    assert_quiet(&browser);
+}
+
 /// Not a claim: it makes the pictures of the README anew.
 #[test]
 #[ignore = "makes the README's pictures: cargo test --test browser -- --ignored pictures"]

@@ -307,6 +307,88 @@ test('a card shows what each kind of check read', () => {
   assert.deepEqual(facts('recommender').http, 'fail: no answer');
 });
 
+/** What a card says is done about a service, as text; a moment is what the page makes of it. */
+function caresOf(service, more = {}, age = 2, options = {}) {
+  const [card] = view(documentOf({ a: { ...down, ...service } }, more), age, options).cards;
+  const said = (one) => (typeof one === 'string' ? one : `<${one.kind} ${one.seconds}>`);
+  return card.cares.map(({ label, tone, words }) => [label, tone, words.map(said).join('')]);
+}
+
+const waiting = { mode: 'act', steps: ['restart'], heals_within_an_hour: 1, budget: 5, phase: 'waiting' };
+
+test('a card says what healing will do and when', () => {
+  const heal = { ...waiting, next: 'restart', next_at: '2026-11-23T09:00:38Z' };
+  assert.deepEqual(caresOf({ heal }), [['Healing', 'info', 'restart 2 of 5 <next -34>']]);
+  assert.deepEqual(caresOf({ heal: { ...heal, mode: 'observe', why_not: 'backoff' } }), [
+    ['Would heal', 'info', 'restart 2 of 5 <next -34>: backoff'],
+  ]);
+  assert.deepEqual(caresOf({ heal: { ...heal, heals_within_an_hour: 5 } }), [
+    ['Healing', 'info', 'restart on trial, 5 an hour are used up, <next -34>'],
+  ]);
+});
+
+test('a card says what healing does now', () => {
+  const during = (phase, step) => caresOf({ heal: { ...waiting, phase, last: { step } } })[0][2];
+  assert.equal(during('acting', 'restart'), 'restarting now');
+  assert.equal(during('acting', 'reload'), 'reloading now');
+  assert.equal(during('acting', 'run /bin/fix'), 'running /bin/fix now');
+  assert.equal(during('verifying', 'restart'), 'restarted, being verified');
+  assert.equal(during('verifying', 'run /bin/fix'), '/bin/fix was run, being verified');
+  assert.deepEqual(caresOf({ heal: { ...waiting, phase: 'idle', next: 'restart' } }), []);
+  assert.deepEqual(caresOf({}), []);
+});
+
+test('a card says why nothing is healed', () => {
+  const heal = { ...waiting, why_not: 'db, which it needs, is down' };
+  assert.deepEqual(caresOf({ heal }), [['Healing', 'warn', 'not healed: db, which it needs, is down']]);
+  assert.deepEqual(caresOf({ heal: { ...heal, next_at: '2026-11-23T09:01:04Z' } }), [
+    ['Healing', 'warn', 'not healed: db, which it needs, is down; looked at again <next -60>'],
+  ]);
+  assert.deepEqual(caresOf({ reason: 'db, which it needs, is down; port: refused', heal }), [
+    ['Healing', 'warn', 'not healed'],
+  ]);
+});
+
+test('a card says who holds it, until when and why, and what the open incident is', () => {
+  const hold = { since: '2026-11-23T09:00:00Z', until: '2026-11-23T09:10:04Z', by: 'ada', reason: 'deploy' };
+  assert.deepEqual(caresOf({ state: 'held', hold }), [
+    ['On hold', 'muted', 'until 09:10 UTC (<next -600>), asked for by ada: deploy'],
+  ]);
+  const tomorrow = { until: '2026-11-24T08:00:00Z' };
+  assert.match(caresOf({ state: 'held', hold: tomorrow })[0][2], /^until 2026-11-24 08:00 UTC/);
+  const incident = { began: '2026-11-23T08:59:04Z', cause: 'port: refused', heals: [{}, {}] };
+  assert.deepEqual(caresOf({ incident }), [['Incident', 'bad', '<for 60>: port: refused · 2 heals']]);
+  const same = { ...incident, cause: 'port: refused (failure 1 of 3)', heals: [{ result: 'observed' }, {}] };
+  assert.deepEqual(caresOf({ reason: 'port: refused', incident: same }), [['Incident', 'bad', '<for 60> · 1 heal']]);
+  assert.deepEqual(caresOf({ incident: { ...incident, ended: '2026-11-23T09:00:00Z' } }), []);
+});
+
+test('nobody is said to be healing over data that cannot be believed', () => {
+  const heal = { ...waiting, phase: 'acting', last: { step: 'restart' } };
+  const incident = { began: '2026-11-23T08:59:04Z', cause: 'port: refused' };
+  const labels = (options) => caresOf({ heal, incident }, {}, 2, options).map(([label]) => label);
+  assert.deepEqual(labels({}), ['Healing', 'Incident']);
+  assert.deepEqual(labels({ lost: 'it cannot be reached', answeredAge: 2 }), ['Incident']);
+});
+
+test('that nothing can be healed on this machine is told on the admin page', () => {
+  const document = documentOf({ a: up }, { monitor: { cannot_heal: 'polkitd is not installed' } });
+  assert.deepEqual(
+    view(document, 2, { admin: true }).notices.map(({ title, text }) => [title, text]),
+    [['Nothing can be healed on this machine', 'polkitd is not installed']],
+  );
+  assert.deepEqual(view(document, 2).notices, []);
+});
+
+test('the admin page tells the policy and the last heal', () => {
+  const [card] = view(documentOf({ a: everyState().services.checkout }), 2, { admin: true }).cards;
+  const rows = Object.fromEntries(card.rows.map(({ label, value }) => [label, value]));
+  assert.deepEqual(
+    [rows['Heals by'], rows['Heals this hour'], rows['Last heal'], rows['Incident id']],
+    ['restart', '1 of 5', 'restart · it did not help', '20261123T085840Z-checkout'],
+  );
+});
+
 test('the shape that users have today is enough', () => {
   const document = {
     services: {
@@ -405,6 +487,9 @@ test('missing, null and absurd fields break nothing and are never green', () => 
       'since',
       'reason',
       'group',
+      'heal',
+      'hold',
+      'incident',
     ];
     for (const field of inner)
       view(documentOf({ a: { ...up, http: {}, [field]: value } }), 2, { admin: true });
@@ -412,6 +497,9 @@ test('missing, null and absurd fields break nothing and are never green', () => 
       http: { certificate: value, latency_ms: value },
       process: { count: value, pids: value },
       history: [value],
+      heal: { ...waiting, last: value, next: value, next_at: value, why_not: value, steps: value },
+      hold: { until: '2026-11-23T09:10:04Z', by: value, reason: value },
+      incident: { began: '2026-11-23T09:00:00Z', cause: value, heals: value },
     };
     assert.deepEqual(greens(view(documentOf({ a: value }), 2, { admin: true })), []);
     view(documentOf({ a: { ...up, ...details } }), 2, { admin: true });
