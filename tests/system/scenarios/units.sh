@@ -186,8 +186,8 @@ expect once-fails.service certain 'failed: exited with status 1'
 expect restarting.service starting 'systemd restarts it by itself; 0 restarts so far; before that: exited with status 1'
 expect slow-start.service starting 'systemd is starting it (start)'
 expect slow-stop.service stopping 'being stopped (stop-sigterm)'
-expect stopped.service stopped 'inactive (dead): stopped by an administrator'
-expect disabled.service stopped 'inactive and disabled'
+expect stopped.service unexplained 'inactive (dead): stopped by an administrator'
+expect disabled.service unexplained 'inactive and disabled'
 expect masked.service stopped 'masked: nothing can start it'
 expect conditional.service stopped 'a Condition...= of the unit is not met'
 expect asserting.service ordinary 'an Assert...= of the unit is not met'
@@ -202,12 +202,12 @@ expect timed.service pass '"state":"inactive"'
 # A stopped socket no longer explains why its service does not run.
 systemctl stop idle.socket
 look idle.service
-expect idle.service stopped 'inactive (dead)'
+expect idle.service unexplained 'inactive (dead)'
 
 # Many at once come back in the order in which they were asked for, doubles and aliases included.
 look stopped.service nickname.service activ.service active.service active.service
 # shellcheck disable=SC2154 # of lib.sh
-like order "$(printf '%s\n' "${answers[@]}" | cut -f1 | tr '\n' ' ')" 'stopped pass ordinary pass pass '
+like order "$(printf '%s\n' "${answers[@]}" | cut -f1 | tr '\n' ' ')" 'unexplained pass ordinary pass pass '
 
 # What a machine without a configuration would watch: not the disabled, not what ran once, not systemd's own.
 wellkeep dev --listen 127.0.0.1:0 --status-file /run/dev/status.json >/run/dev.log 2>&1 &
