@@ -41,7 +41,7 @@ fn main() {
     for count in counts {
         let mut bare = None;
         // One at a time: they would be counted as each other's requests.
-        for start in [Prober::bare_loop, Prober::wellkeep, Prober::monit] {
+        for start in [Prober::bare_loop, Prober::wellkeep, Prober::wellkeep_that_heals, Prober::monit] {
             let Some(prober) = start(count, &nginx) else { continue };
             let figures = prober.measure(count, &nginx);
             let bare = *bare.get_or_insert(figures.micros);
@@ -78,16 +78,28 @@ impl Prober {
     }
 
     fn wellkeep(count: usize, nginx: &Nginx) -> Option<Prober> {
+        Prober::monitor("wellkeep", "", count, nginx)
+    }
+
+    /// Nothing fails, so nothing is healed: what healing costs while it waits.
+    fn wellkeep_that_heals(count: usize, nginx: &Nginx) -> Option<Prober> {
+        Prober::monitor("wellkeep with heal", ", heal: {run: [/bin/true]}", count, nginx)
+    }
+
+    fn monitor(name: &'static str, heal: &str, count: usize, nginx: &Nginx) -> Option<Prober> {
         let folder = tempfile::tempdir().ok()?;
         let mut config = format!("defaults:\n  interval: {}s\nservices:\n", INTERVAL.as_secs());
         for n in 0..count {
-            let _ = writeln!(config, "  - {{key: s{n}, url: 'http://127.0.0.1:{}/health'}}", nginx.port);
+            let _ =
+                writeln!(config, "  - {{key: s{n}, url: 'http://127.0.0.1:{}/health'{heal}}}", nginx.port);
         }
         fs::write(folder.path().join("monitor.yml"), config).ok()?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wellkeep"));
+        // An older one, to see what a change costs.
+        let binary = std::env::var_os("WELLKEEP_BENCH_BINARY");
+        let mut command = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_wellkeep").into()));
         command.arg("monitor").arg("--config").arg(folder.path().join("monitor.yml"));
         command.arg("--status-file").arg(folder.path().join("status.json"));
-        Some(Prober::start("wellkeep", command, folder))
+        Some(Prober::start(name, command, folder))
     }
 
     fn monit(count: usize, nginx: &Nginx) -> Option<Prober> {
