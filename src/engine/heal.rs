@@ -7,7 +7,7 @@ use crate::config::{Heal, HealMode, Step};
 use crate::status::{self, HealPhase, HealResult, HealStatus, Incident, LastHeal, ServiceMemory, State};
 
 use super::intent::Intent;
-use super::{Action, HealId, HealOrder, Inspection, Now, Pressure, SystemPhase, UnitFacts};
+use super::{Action, HealId, Inspection, Now, Pressure, SystemPhase, UnitFacts};
 
 /// Budgets are for an hour, and a trial beyond them is made once in it.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -376,17 +376,12 @@ impl Healing {
     }
 
     /// A heal begins: it counts from now on.
-    pub(super) fn begin(&mut self, order: &HealOrder, step: String, now: Now) -> u32 {
+    pub(super) fn begin(&mut self, acting: Acting, step: String, now: Now) -> u32 {
         self.spent.retain(|at| *at > now.mono);
         self.spent.push_back(now.mono + HOUR);
         self.observed.retain(|at| *at > now.mono);
-        self.observed.extend(order.observe.then_some(now.mono + HOUR));
-        self.phase = Phase::Acting(Acting {
-            id: order.id,
-            began: now.mono,
-            observe: order.observe,
-            starts_unit: matches!(order.action, Action::TryRestart(_) | Action::Start(_)),
-        });
+        self.observed.extend(acting.observe.then_some(now.mono + HOUR));
+        self.phase = Phase::Acting(acting);
         self.noted.clear();
         let before = self.incident.as_ref().and_then(|incident| incident.heals.last());
         let attempt = 1 + before.map_or(0, |heal| heal.attempt);
@@ -487,7 +482,6 @@ impl Healing {
 
     /// Its part of the document.
     pub(super) fn status(&self, policy: &Heal, observe: bool, state: State, now: Now) -> HealStatus {
-        let wall = |at: Duration| now.wall.plus_millis(at.saturating_sub(now.mono).as_millis() as i64);
         let heals = self.heals_within_an_hour(now.mono) as u32;
         let (phase, obstacle) = match &self.phase {
             Phase::Idle => (HealPhase::Idle, None),
@@ -505,7 +499,7 @@ impl Healing {
             phase,
             last: self.last.clone(),
             next: is_next.then(|| words_of(self.step(policy))),
-            next_at: self.alarm().map(wall),
+            next_at: self.alarm().map(|at| now.wall_at(at)),
             why_not: obstacle.map(|obstacle| obstacle.words.clone()),
         }
     }

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use crate::config::Heal;
-use crate::status::{Decision, HealResult, Memory, ServiceMemory, State, Timestamp};
+use crate::status::{Decision, HealResult, Memory, ServiceMemory, State};
 
 use super::check::CheckState;
 use super::heal::{
-    Answer, Facts, Healing, MOMENTARY, Obstacle, Phase, decide, is_observing, not_done, words_of,
+    Acting, Answer, Facts, Healing, MOMENTARY, Obstacle, Phase, decide, is_observing, not_done, words_of,
 };
 use super::intent::Intent;
-use super::schedule::Tick;
+use super::schedule::{Tick, hash};
 use super::state::{is_in_doubt, is_well};
 use super::watched::{TRIGGER_PAUSE, Watched};
-use super::{Command, Engine, HealEnd, HealId, HealOrder, InspectOrder, Inspection, Now, UnitChange};
+use super::{
+    Action, Command, Engine, HealEnd, HealId, HealOrder, InspectOrder, Inspection, Now, UnitChange, UnitFacts,
+};
 
 impl Engine {
     /// After a service was judged: its incident, its healing, and when to look at it again.
@@ -54,19 +56,8 @@ impl Engine {
                 commands.push(Command::Inspect(InspectOrder { id, unit: policy.unit.clone() }));
             }
             Answer::Act(action) => {
-                let order = HealOrder {
-                    id: self.new_heal_id(),
-                    key: String::new(),
-                    incident: String::new(),
-                    attempt: 0,
-                    action,
-                    unit: policy.unit.clone(),
-                    reason: String::new(),
-                    checks: Box::default(),
-                    seen: look.and_then(|look| look.unit.clone()?.ok()),
-                    observe: is_observing(&policy, self.observe),
-                };
-                self.act(now, place, &policy, order, commands);
+                let seen = look.and_then(|look| look.unit.clone()?.ok());
+                self.act(now, place, &policy, action, seen, commands);
             }
         }
     }
@@ -117,9 +108,8 @@ impl Engine {
             let rank = |place: usize| (self.services[place].depth, place);
             let waits_too = |service: &Watched| matches!(&service.healing.phase, Phase::Waiting(obstacle) if obstacle.code == "turn");
             first = others()
-                .filter(|&(other, service)| rank(other) < rank(place) && waits_too(service))
-                .map(|(_, service)| name(service))
-                .next();
+                .find(|&(other, service)| rank(other) < rank(place) && waits_too(service))
+                .map(|(_, service)| name(service));
         }
         self.brake.obstacle(self.heal_budget, busy.as_deref(), first.as_deref(), now.mono)
     }
@@ -134,7 +124,7 @@ impl Engine {
         obstacle: Obstacle,
         commands: &mut Vec<Command>,
     ) {
-        let next_at = obstacle.until.map(|until| wall_of(until, now));
+        let next_at = obstacle.until.map(|until| now.wall_at(until));
         let healing = &mut self.services[place].healing;
         let words = format!("{}: {}", not_done(healing.step(policy)), obstacle.words);
         let is_notice = match obstacle.code {
@@ -150,28 +140,48 @@ impl Engine {
     }
 
     /// Heals.
-    fn act(&mut self, now: Now, place: usize, policy: &Heal, order: HealOrder, commands: &mut Vec<Command>) {
+    fn act(
+        &mut self,
+        now: Now,
+        place: usize,
+        policy: &Heal,
+        action: Action,
+        seen: Option<UnitFacts>,
+        commands: &mut Vec<Command>,
+    ) {
+        let id = self.new_heal_id();
+        let observe = is_observing(policy, self.observe);
         let service = &mut self.services[place];
         let step = words_of(service.healing.step(policy));
-        let attempt = service.healing.begin(&order, step.clone(), now);
+        let acting = Acting {
+            id,
+            began: now.mono,
+            observe,
+            starts_unit: matches!(action, Action::TryRestart(_) | Action::Start(_)),
+        };
+        let order = HealOrder {
+            id,
+            key: service.config.key.clone(),
+            incident: service.healing.incident.as_ref().map(|open| open.id.clone()).unwrap_or_default(),
+            attempt: service.healing.begin(acting, step.clone(), now),
+            action,
+            unit: policy.unit.clone(),
+            reason: service.reason().to_owned(),
+            checks: Box::new(service.results()),
+            seen,
+            observe,
+        };
         let heals = service.healing.heals_within_an_hour(now.mono);
-        let incident =
-            service.healing.incident.as_ref().map(|incident| incident.id.clone()).unwrap_or_default();
-        let reason = service.reason().to_owned();
-        let key = service.config.key.clone();
-        let checks = Box::new(service.results());
-        let decision = match order.observe {
-            true => Decision::WouldHeal,
+        let (would, decision) = match observe {
+            true => ("would ", Decision::WouldHeal),
             false => {
                 self.brake.spend(now.mono);
-                Decision::Heal
+                ("", Decision::Heal)
             }
         };
-        let would = if order.observe { "would " } else { "" };
-        let words = format!("{would}{step} ({heals} of {} within an hour): {reason}", policy.budget);
+        let words = format!("{would}{step} ({heals} of {} within an hour): {}", policy.budget, order.reason);
         self.note(now, Some(place), decision, words, None, commands);
         self.tell_incident(place, commands);
-        let order = HealOrder { key, incident, attempt, reason, checks, ..order };
         commands.push(Command::Heal(Box::new(order)));
     }
 
@@ -213,16 +223,13 @@ impl Engine {
                 let within = policy.map_or(least, |policy| policy.verify_within.max(least));
                 service.healing.verify(within, now.mono);
             }
-            HealEnd::Failed(why) => {
-                if acting.starts_unit {
+            HealEnd::Failed(ref why) | HealEnd::Untold(ref why) => {
+                // What became of our own order when nobody heard of it may be somebody else's doing.
+                if acting.starts_unit && matches!(end, HealEnd::Failed(_)) {
                     service.witness.was_our_doing();
                 }
                 self.end_heal(place, HealResult::Failed, now);
-                self.note_end(now, place, Decision::HealFailed, &why, commands);
-            }
-            HealEnd::Untold(why) => {
-                self.end_heal(place, HealResult::Failed, now);
-                self.note_end(now, place, Decision::HealFailed, &why, commands);
+                self.note_end(now, place, Decision::HealFailed, why, commands);
             }
             HealEnd::Cancelled(why) => {
                 if !acting.observe {
@@ -244,10 +251,15 @@ impl Engine {
     }
 
     fn end_heal(&mut self, place: usize, result: HealResult, now: Now) {
+        let seed = self.seed_of(place);
         let service = &mut self.services[place];
-        let seed = self.seed ^ super::schedule::hash(&service.config.key);
         service.healing.end(result, service.config.heal.as_ref(), seed, now.mono);
         self.save = true;
+    }
+
+    /// Tells the backoff of this service on this host from that of all others.
+    fn seed_of(&self, place: usize) -> u64 {
+        self.seed ^ hash(&self.services[place].config.key)
     }
 
     /// One line about the end of a step.
@@ -381,9 +393,9 @@ impl Engine {
         let commands = &mut Vec::new();
         self.brake.recall(memory, now.mono);
         for place in 0..self.services.len() {
+            let seed = self.seed_of(place);
             let service = &mut self.services[place];
             let Some(remembered) = memory.services.get(&service.config.key) else { continue };
-            let seed = self.seed ^ super::schedule::hash(&service.config.key);
             if service.recall(remembered, seed, now.mono) {
                 let words = format!(
                     "the monitor ended in the middle of {}: nobody knows what came of it",
@@ -422,8 +434,4 @@ fn words_of_last(healing: &Healing) -> String {
         Some(program) => program.to_owned(),
         None => format!("the {step}"),
     }
-}
-
-fn wall_of(at: Duration, now: Now) -> Timestamp {
-    now.wall.plus_millis(at.saturating_sub(now.mono).as_millis() as i64)
 }

@@ -74,6 +74,13 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
+impl Now {
+    /// What the wall clock will show at a moment to come; for one that is over, what it shows now.
+    fn wall_at(&self, mono: Duration) -> Timestamp {
+        self.wall.plus_millis(mono.saturating_sub(self.mono).as_millis() as i64)
+    }
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
@@ -471,7 +478,7 @@ impl Engine {
         let is_confirmed = check.standing(&service.config.timing) == Standing::Failing;
         service.last_checked = Some(now.wall);
         service.note_failing(now.wall);
-        let is_round_over = !service.checks.iter().any(CheckState::is_in_flight);
+        let is_round_over = service.round_is_over();
         if is_round_over {
             service.note_if_well();
         }

@@ -151,7 +151,7 @@ impl Watched {
     /// in flight goes on.
     fn due_after_reload(self, now: Duration) -> Watched {
         let is_new = self.checks.iter().any(|check| !check.has_looked());
-        let due = if self.checks.iter().any(CheckState::is_in_flight) {
+        let due = if !self.round_is_over() {
             None
         } else if is_new {
             Some(Tick::at_or_before(now))
@@ -231,10 +231,9 @@ impl Watched {
     /// For how long its round has been under way, if that is far longer than a round can take: whatever keeps the answers
     /// away, what was believed before must not be believed for ever.
     pub(super) fn overdue(&self, now: Duration) -> Option<Duration> {
-        let is_in_flight = self.checks.iter().any(CheckState::is_in_flight);
         let since = now.saturating_sub(self.round_began);
         let timing = &self.config.timing;
-        (is_in_flight && since > timing.timeout + timing.interval + OVERDUE).then_some(since)
+        (!self.round_is_over() && since > timing.timeout + timing.interval + OVERDUE).then_some(since)
     }
 
     /// Takes a judgement over; the record of it if the state changed.
@@ -277,10 +276,7 @@ impl Watched {
             primary: self.config.primary,
             consecutive_failures: self.checks.iter().map(CheckState::failures).max().unwrap_or(0),
             last_checked: self.last_checked,
-            next_check: self.due.map(|due| {
-                let wait = due.time().saturating_sub(now.mono);
-                now.wall.plus_millis(wait.as_millis() as i64)
-            }),
+            next_check: self.due.map(|due| now.wall_at(due.time())),
             depends_on: self.config.depends_on.clone(),
             checks,
             heal: self.config.heal.as_ref().map(|policy| {
