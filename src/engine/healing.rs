@@ -67,9 +67,10 @@ impl Engine {
         let service = &self.services[place];
         let since = service.since_mono();
         let doubtful = service.needs.iter().map(|&need| &self.services[need]).find(|need| {
-            // What it needs may have gone down with it, and its turn to be looked at has not come yet.
-            let is_old = need.round_began < since && need.overdue(now.mono).is_none();
-            is_in_doubt(need) || is_old && !self.brake.shutting_down
+            // What it needs may have gone down with it, and no look at it has ended since.
+            let is_unseen = need.round_began < since || !need.round_is_over();
+            let is_awaited = is_unseen && need.overdue(now.mono).is_none();
+            is_in_doubt(need) || is_awaited && !self.brake.shutting_down
         });
         let limit = look.and_then(|look| look.unit.as_ref()?.as_ref().ok());
         let start_allowed_at = limit.and_then(|unit| {

@@ -6,7 +6,7 @@ use super::stories::{
     World, cannot_tell, config, fails, fails_as, hangs, http_check, passes, port_check, service,
 };
 use super::*;
-use crate::config::{CheckConfig, Heal, HealMode, Hook, Step};
+use crate::config::{CheckConfig, Heal, HealMode, Hook, Step, Timing};
 use crate::probe::{Failure, Severity, systemd};
 use crate::status::{Decision, HealPhase, HealResult, Memory};
 
@@ -235,7 +235,8 @@ fn rule_3_an_order_to_stop_between_the_decision_and_the_call_calls_the_heal_off(
 #[test]
 fn rule_10_what_a_service_needs_is_looked_at_before_it_is_healed() {
     let needing = ServiceConfig { depends_on: vec!["db".to_owned()], ..healed("web") };
-    let mut world = world(vec![healed("db"), needing]);
+    let timing = Timing { interval: Duration::from_secs(3600), ..Timing::default() };
+    let mut world = world(vec![ServiceConfig { timing, ..healed("db") }, needing]);
     world.pass(MINUTE);
     // Both die, and db's turn to be probed comes later than web's confirmation.
     world.answer("db", "port", hangs()).answer("web", "port", fails()).pass(3.0 * MINUTE);
