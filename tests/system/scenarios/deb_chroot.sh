@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# The package where no systemd runs: in a chroot, as when an image is built. Its units run once that boots.
+
+cp -ax / /srv/image 2>/dev/null
+# As in an image that is being built: nothing of the machine that builds it.
+rm -rf /srv/image/run/* /srv/image/proc /srv/image/sys
+mkdir /srv/image/proc /srv/image/sys
+# inside WHAT COMMAND...: works in there, and says nothing but what dpkg always says.
+inside() {
+    if ! chroot /srv/image "${@:2}" >/run/chroot.log 2>&1 || [ -n "$(grep -v "$ordinary" /run/chroot.log)" ]; then
+        bad "$1" "$(cat /run/chroot.log)"
+    else
+        good "$1"
+    fi
+}
+ordinary='^\(Selecting\|Preparing\|Unpacking\|Setting up\|(Reading\|Removing\|Purging\|Processing\|Creating\|Created\|/etc/wellkeep/monitor.yml: right\|note: \)'
+
+inside 'it installs' dpkg --install /opt/wellkeep.deb
+inside 'the program runs' wellkeep check
+claim 'the user is there' none grep -q '^wellkeep:' /srv/image/etc/passwd
+claim 'the folder is there' "$(stat -c '%a' /srv/image/var/lib/wellkeep)" test -d /srv/image/var/lib/wellkeep
+for unit in monitor viewer; do
+    claim "the $unit will start when it boots" none \
+        test -L "/srv/image/etc/systemd/system/multi-user.target.wants/wellkeep-$unit.service"
+done
+claim 'nothing runs there' "$(pgrep -a wellkeep)" test -z "$(pgrep wellkeep)"
+inside 'it is upgraded' dpkg --install /opt/wellkeep.deb
+inside 'it is removed' dpkg --remove wellkeep
+inside 'and purged' dpkg --purge wellkeep
+claim 'nobody is left' "$(grep wellkeep /srv/image/etc/passwd)" test -z "$(grep wellkeep /srv/image/etc/passwd /srv/image/etc/group)"
