@@ -503,6 +503,9 @@ impl Engine {
     /// Judges a service anew, and those that need it if its state changed.
     fn evaluate(&mut self, now: Now, place: usize, commands: &mut Vec<Command>) {
         let service = &self.services[place];
+        if service.awaits_first_look(now.mono) {
+            return;
+        }
         let needs: Vec<&Watched> = service.needs.iter().map(|&need| &self.services[need]).collect();
         let judgement = judge(service, &needs, now.mono);
         let record = self.services[place].settle(now, judgement);

@@ -15,7 +15,7 @@ pub mod write;
 
 pub use healing::{HealMode, HealPhase, HealResult, HealStatus, Hold, Incident, LastHeal};
 pub use ledger::{Decision, Entry};
-pub use memory::{CheckMemory, EndMemory, Memory, ServiceMemory};
+pub use memory::{BelievedMemory, CheckMemory, EndMemory, Memory, ServiceMemory};
 pub use time::Timestamp;
 
 use indexmap::IndexMap;

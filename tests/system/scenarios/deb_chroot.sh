@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # The package where no systemd runs: in a chroot, as when an image is built. Its units run once that boots.
 
-cp -ax / /srv/image 2>/dev/null
 # As in an image that is being built: nothing of the machine that builds it.
-rm -rf /srv/image/run/* /srv/image/proc /srv/image/sys
-mkdir /srv/image/proc /srv/image/sys
+mkdir /srv/image
+tar -C / --one-file-system --exclude=./srv --exclude=./run -cf - . | tar -C /srv/image -xf -
+mkdir /srv/image/run
 # inside WHAT COMMAND...: works in there, and says nothing but what dpkg always says.
 inside() {
-    if ! chroot /srv/image "${@:2}" >/run/chroot.log 2>&1 || [ -n "$(grep -v "$ordinary" /run/chroot.log)" ]; then
+    if ! chroot /srv/image "${@:2}" >/run/chroot.log 2>&1 || grep -qv "$ordinary" /run/chroot.log; then
         bad "$1" "$(cat /run/chroot.log)"
     else
         good "$1"

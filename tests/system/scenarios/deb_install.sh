@@ -3,7 +3,7 @@
 
 # package WHAT DPKG-ARGUMENT...: works, and says nothing but what it does.
 package() {
-    if ! dpkg "${@:2}" >/run/dpkg.log 2>&1 || [ -n "$(grep -v "$ordinary" /run/dpkg.log)" ]; then
+    if ! dpkg "${@:2}" >/run/dpkg.log 2>&1 || grep -qv "$ordinary" /run/dpkg.log; then
         bad "$1" "$(cat /run/dpkg.log)"
     else
         good "$1"
