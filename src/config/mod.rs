@@ -192,6 +192,10 @@ pub struct Checked {
     pub unread_credentials: Vec<String>,
     /// The keys of the services that the `heal` of `defaults` does not apply to, each with the reason.
     pub heal_not_applied: Vec<(String, String)>,
+    /// The files that the monitor must be able to read besides: secrets, and certificate authorities.
+    pub needed_files: Vec<PathBuf>,
+    /// Whether a check needs the certificate authorities of the system.
+    pub needs_authorities: bool,
 }
 
 /// One service.
