@@ -345,7 +345,10 @@ mod tests {
         assert_eq!(ask(&answering("HTTP/1.0 200 OK\r\n\r\nhello")), Answer::Stranger);
         assert_eq!(ask(&answering("HTTP/1.0 404 Not Found\r\n\r\n")), Answer::Stranger);
         assert_eq!(ask(&answering("SSH-2.0-OpenSSH_9.2\r\n")), Answer::Stranger);
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(ask(&Listen::Tcp(closed)), Answer::Nobody(ErrorKind::ConnectionRefused));
+        // Bound and not listening: nobody else can get that port meanwhile.
+        let closed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        closed.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        let address = closed.local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(ask(&Listen::Tcp(address)), Answer::Nobody(ErrorKind::ConnectionRefused));
     }
 }
