@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Exit {
     let path = arguments.file.unwrap_or(arguments.config.config);
     match config::check(&path, &environment) {
-        Ok(Checked { services, checks, unread_credentials, heal_not_applied, left_out }) => {
+        Ok(Checked { services, checks, unread_credentials, heal_not_applied, left_out, .. }) => {
             let s = |count: usize| if count == 1 { "" } else { "s" };
             let mut text = format!(
                 "{}: right; {services} service{}, {checks} check{}\n",

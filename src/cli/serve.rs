@@ -16,7 +16,7 @@ use crate::probe;
 use crate::viewer::{LiveChecks, Options, Viewer};
 
 /// Where the address that the viewer really listens on is written, if that folder is there.
-const ADDRESS_FILE: &str = "/run/wellkeep/viewer.addr";
+pub(super) const ADDRESS_FILE: &str = "/run/wellkeep/viewer.addr";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \

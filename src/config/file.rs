@@ -12,9 +12,10 @@ use super::service::{self, Defaults, Draft};
 use super::syntax::line_at;
 use super::tree::{self, Kind, Node, Value};
 use super::{
-    Checked, Config, Healing, LISTEN_HELP, Monitor, Settings, Viewer, depends, include, io_words, listen,
-    read_regular,
+    Checked, Config, Healing, LISTEN_HELP, Monitor, Settings, Viewer, depends, expand, include, io_words,
+    listen, read_regular,
 };
+use crate::probe::{self, Check};
 
 /// A larger file is refused before it is parsed.
 const SIZE_LIMIT: u64 = 1024 * 1024;
@@ -33,15 +34,29 @@ pub(super) fn parse(text: String, path: &Path, env: Env<'_>) -> Result<Config, P
 
 /// See [`super::check`].
 pub(super) fn check(path: &Path, env: Env<'_>) -> Result<Checked, Problems> {
-    let Whole { config, unread_credentials, heal_not_applied, left_out } =
+    let Whole { config, secrets, heal_not_applied, left_out } =
         whole(read_text(path)?, path, Expand::without_credentials(env))?;
     Ok(Checked {
         services: config.services.len(),
         checks: config.services.iter().map(|service| service.checks.len()).sum(),
-        unread_credentials,
+        unread_credentials: secrets.unread_credentials,
         heal_not_applied,
         left_out,
+        needed_files: secrets.files.into_iter().chain(ca_files(&config)).collect(),
+        needs_authorities: https(&config).any(|http| http.ca_file.is_none() && !http.insecure),
     })
+}
+
+fn https(config: &Config) -> impl Iterator<Item = &probe::http::Settings> {
+    let checks = config.services.iter().flat_map(|service| &service.checks);
+    checks.filter_map(|check| match &*check.check {
+        Check::Http(http) if http.url.scheme() == "https" => Some(&**http),
+        _ => None,
+    })
+}
+
+fn ca_files(config: &Config) -> impl Iterator<Item = PathBuf> + use<'_> {
+    https(config).filter_map(|http| http.ca_file.clone())
 }
 
 /// See [`super::load_healing`].
@@ -76,8 +91,8 @@ pub(super) fn load_settings(path: &Path, env: Env<'_>) -> Result<Settings, Probl
 /// A right configuration, and what a person who asks about it should know besides.
 struct Whole {
     config: Config,
-    /// The credentials that were not read.
-    unread_credentials: Vec<String>,
+    /// Where its secrets come from.
+    secrets: expand::Sources,
     /// The services that the `heal` of `defaults` does not apply to, and why.
     heal_not_applied: Vec<(String, String)>,
     /// The services that are not on this machine, and the file by which that is told.
@@ -99,7 +114,7 @@ fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<Whole, Problem
         depends::check(&mut decode, &services.drafts);
     }
 
-    let (complaints, unread_credentials) = decode.finish();
+    let (complaints, secrets) = decode.finish();
     if complaints.is_empty() && failures.is_empty() {
         let (drafts, left_out) = services.on_this_machine();
         let why_not = |draft: &Draft| Some((draft.service.key.clone(), draft.heal_not_applied.clone()?));
@@ -110,7 +125,7 @@ fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<Whole, Problem
             monitor: top.monitor,
             viewer: top.viewer,
         };
-        return Ok(Whole { config, unread_credentials, heal_not_applied, left_out });
+        return Ok(Whole { config, secrets, heal_not_applied, left_out });
     }
     let sources: Vec<&Source> = std::iter::once(&main).chain(&included).collect();
     Err(problems(&sources, complaints, failures))
