@@ -301,6 +301,8 @@ fn check(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::file;
     use super::*;
 
@@ -326,6 +328,26 @@ mod tests {
             for key in form.block_keys {
                 assert!(mentioned(key, ""), "{key} of {}", form.long);
             }
+        }
+    }
+
+    #[test]
+    fn the_schema_for_editors_knows_the_same_keys() {
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../config/monitor.schema.json")).unwrap();
+        let known = |pointer: &str| {
+            let properties = schema.pointer(pointer).unwrap()["properties"].as_object().unwrap();
+            properties.keys().map(String::as_str).collect::<BTreeSet<&str>>()
+        };
+        let set = |keys: &[&'static str]| keys.iter().copied().collect::<BTreeSet<&str>>();
+        assert_eq!(known("/$defs/service"), set(&KEYS));
+        assert_eq!(known("/properties/defaults"), set(&DEFAULT_KEYS));
+        assert_eq!(known("/properties/monitor"), set(&file::MONITOR_KEYS));
+        assert_eq!(known("/$defs/heal/anyOf/2"), set(&heal::KEYS));
+        assert_eq!(known("/$defs/heal/anyOf/2/properties/steps/items/anyOf/2"), set(&heal::STEP_KEYS));
+        for form in &FORMS {
+            let block = known(&format!("/$defs/{}", form.long));
+            assert_eq!(block, set(&[form.block_keys, &["severity"]].concat()), "{}", form.long);
         }
     }
 }
