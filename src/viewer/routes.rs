@@ -32,7 +32,7 @@ const ROUTES: &[(At, Answer)] = &[
     (At::Path("/static/status.js"), |site, _| Ok(site.pages.script.response())),
     (At::Path("/static/status.css"), |site, _| Ok(site.pages.style.response())),
     (At::Path("/favicon.svg"), |site, _| Ok(site.pages.icon.response())),
-    (At::Path("/favicon.ico"), |_, _| Ok(moved("/favicon.svg"))),
+    (At::Path("/favicon.ico"), |_, _| Ok(moved("favicon.svg"))),
     (At::Path("/api/status"), |site, _| Ok(status(&site.source.snapshot()))),
     (At::Below("/api/status/"), |site, key| service(&site.source.snapshot(), key)),
     (At::Path("/health"), |site, _| Ok(health(&site.source.snapshot()))),
@@ -178,6 +178,7 @@ fn alive() -> Response {
     Response::json(200, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
+/// `to` is relative, since a proxy may show all this below a path.
 fn moved(to: &'static str) -> Response {
     Response::new(301, "text/plain; charset=utf-8", to.as_bytes()).with("Location", to)
 }

@@ -80,7 +80,7 @@ fn a_query_is_ignored_and_the_old_icon_address_leads_to_the_new() {
     let viewer = Stage::with(&document(&["flask_web"])).run();
     assert_eq!(viewer.get("/api/status?t=1").status, 200);
     let icon = viewer.get("/favicon.ico");
-    assert_eq!((icon.status, icon.header("Location")), (301, Some("/favicon.svg")));
+    assert_eq!((icon.status, icon.header("Location")), (301, Some("favicon.svg")));
 }
 
 #[test]
