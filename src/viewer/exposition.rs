@@ -133,12 +133,14 @@ impl Exposition {
         let _ = writeln!(samples, " {value}");
     }
 
-    /// All of it as text.
-    pub(super) fn text(&self, format: Format) -> String {
-        let mut text = String::new();
-        for (family, samples) in self.families.values() {
+    /// All of it as text. It is taken apart meanwhile: with thousands of services it is too large to be there twice.
+    pub(super) fn into_text(self, format: Format) -> String {
+        // The heads are the rest: a kilobyte or so each.
+        let length: usize = self.families.values().map(|(_, samples)| samples.len() + 1024).sum();
+        let mut text = String::with_capacity(length);
+        for (family, samples) in self.families.into_values() {
             text.push_str(&family.head(format));
-            text.push_str(samples);
+            text.push_str(&samples);
         }
         if format == Format::OpenMetrics {
             text.push_str("# EOF\n");
@@ -211,7 +213,7 @@ mod tests {
              # HELP heals_total Heals.\n# TYPE heals_total counter\n\
              heals_total{service=\"web\",result=\"healed\"} 2\n\
              heals_total{service=\"db\",result=\"healed\"} 1763888400\n";
-        assert_eq!(exposition().text(Format::Text), text);
+        assert_eq!(exposition().into_text(Format::Text), text);
     }
 
     #[test]
@@ -221,7 +223,7 @@ mod tests {
              # TYPE heals counter\n# HELP heals Heals.\n\
              heals_total{service=\"web\",result=\"healed\"} 2\n\
              heals_total{service=\"db\",result=\"healed\"} 1763888400\n# EOF\n";
-        assert_eq!(exposition().text(Format::OpenMetrics), text);
+        assert_eq!(exposition().into_text(Format::OpenMetrics), text);
     }
 
     #[test]
@@ -229,6 +231,7 @@ mod tests {
         let mut exposition = Exposition::default();
         exposition.add(BUILD, &[("version", "C:\\n \"ä\"\nb")], 1.0);
         let line = "build_info{version=\"C:\\\\n \\\"ä\\\"\\nb\"} 1\n";
-        assert!(exposition.text(Format::Text).ends_with(line), "{}", exposition.text(Format::Text));
+        let text = exposition.into_text(Format::Text);
+        assert!(text.ends_with(line), "{text}");
     }
 }

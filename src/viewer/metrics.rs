@@ -153,7 +153,7 @@ pub(super) fn metrics(snapshot: &Snapshot, accept: Option<&str>) -> Result<Respo
         let hint = "run the same version of monitor and viewer";
         Problem::new(500, format!("the document cannot be understood: {error}"), hint)
     })?;
-    let text = exposition.text(format);
+    let text = exposition.into_text(format);
     Ok(Response::new(200, format.content_type(), text.into_bytes()).with("Vary", "Accept"))
 }
 
