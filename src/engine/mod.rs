@@ -48,8 +48,8 @@ use std::time::Duration;
 use crate::config::{Config, Service as ServiceConfig};
 use crate::probe::{Check, Detail, Report};
 use crate::status::{
-    ConfigInForce, Document, Entry, Hold, Host, Incident, Mode, Monitor, MonitorState, SCHEMA, STALE_AFTER_S,
-    Service, State, Timestamp, Transition,
+    ConfigInForce, Document, Entry, Hold, Host, HostHeals, Incident, Mode, Monitor, MonitorState, SCHEMA,
+    STALE_AFTER_S, Service, State, Timestamp, Transition,
 };
 
 pub use self::facts::{
@@ -364,6 +364,10 @@ impl Engine {
                 started_at: self.started_at,
                 config: self.config.clone(),
                 cannot_heal: self.cannot_heal.clone(),
+                heals: Some(HostHeals {
+                    within_an_hour: self.brake.heals_within_an_hour(now.mono) as u32,
+                    budget: self.heal_budget,
+                }),
             },
             services: services.into_iter().map(|service| (service.key.clone(), service)).collect(),
         }

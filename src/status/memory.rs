@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HealResult, Incident, LastHeal, STALE_AFTER_S, State, Timestamp};
+use super::{HealResult, HealTotals, Incident, LastHeal, STALE_AFTER_S, State, Timestamp};
 
 /// Counters, budgets and open incidents. Every time in it is a span that is left from the moment of saving, so no clock
 /// can make it wrong.
@@ -37,6 +37,9 @@ pub struct ServiceMemory {
     pub pause_ms: u64,
     /// The budget was used up: from then on one trial an hour.
     pub exhausted: bool,
+    /// How its heals ended.
+    #[serde(skip_serializing_if = "HealTotals::is_none")]
+    pub totals: HealTotals,
     /// A heal that was decided and of which the end is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub under_way: Option<LastHeal>,

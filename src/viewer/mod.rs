@@ -4,6 +4,7 @@
 //!  listen -> front -> lines -> server -> routes -+-> pages   built into the binary
 //!  socket    clients           tiny_http         +-> source  status.json, or live checks, or nothing; and why
 //!                                                |     document: the bytes as written, with a word on top
+//!                                                |     metrics: the same for Prometheus; exposition: its formats
 //!                                                +-> hosts   whom the browser thinks it talks to
 //! ```
 //!
@@ -19,6 +20,8 @@ mod routes;
 mod source;
 mod document;
 mod live;
+mod metrics;
+mod exposition;
 mod pages;
 mod hosts;
 mod http;

@@ -217,6 +217,7 @@ pub(crate) fn document(keys: &[&str]) -> Document {
             pid: 1,
             started_at: NOON,
             cannot_heal: None,
+            heals: Some(status::HostHeals { within_an_hour: 1, budget: 10 }),
             config: status::ConfigInForce { path: None, loaded_at: NOON, error: None },
         },
         services,
