@@ -217,7 +217,7 @@ pub(crate) fn document(keys: &[&str]) -> Document {
             pid: 1,
             started_at: NOON,
             cannot_heal: None,
-            config: status::ConfigInForce { path: None, loaded_at: NOON, error: None },
+            config: status::ConfigInForce { path: None, loaded_at: NOON, error: None, needs_restart: None },
         },
         services,
     }
