@@ -12,7 +12,7 @@ use super::serve::{live_checks, owner_of, shown};
 use super::{Exit, complain, load, log, print, runtime, style};
 use crate::config::{self, Config, Listen, Problems};
 use crate::host::discover;
-use crate::monitor::{self, Order};
+use crate::monitor::{self, Order, Reloaded};
 use crate::systemd::BusAddress;
 use crate::viewer::{Options, Viewer};
 
@@ -97,7 +97,9 @@ fn together(arguments: Arguments, configured: Option<Config>) -> Result<(), Box<
         let state_dir = status_file.parent().map(Path::to_path_buf).unwrap_or_default();
         let path = arguments.config.clone();
         let options = monitor::Options {
-            reload: path.map(|path| -> monitor::Reload { Box::new(move || load_observing(&path)) }),
+            reload: path.map(|path| -> monitor::Reload {
+                Box::new(move || Ok(Reloaded { config: load_observing(&path)?, needs_restart: None }))
+            }),
             config,
             status_file: status_file.clone(),
             state_dir,

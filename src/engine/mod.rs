@@ -192,6 +192,8 @@ pub struct Edition {
     pub host: Host,
     /// Whether the monitor goes on.
     pub state: MonitorState,
+    /// What of the configuration needs a restart of the monitor.
+    pub needs_restart: Option<String>,
 }
 
 /// The engine.
@@ -340,7 +342,7 @@ impl Engine {
 
     /// The document of this moment.
     pub fn document(&self, now: Now, edition: Edition) -> Document {
-        let Edition { sequence, host, state } = edition;
+        let Edition { sequence, host, state, needs_restart } = edition;
         let services: Vec<Service> =
             self.services.iter().map(|service| service.document(now, self.observe)).collect();
         let ok_count = services.iter().filter(|service| service.ok).count() as u32;
@@ -362,7 +364,7 @@ impl Engine {
                 version: self.identity.version.clone(),
                 pid: self.identity.pid,
                 started_at: self.started_at,
-                config: self.config.clone(),
+                config: ConfigInForce { needs_restart, ..self.config.clone() },
                 cannot_heal: self.cannot_heal.clone(),
                 heals: Some(HostHeals {
                     within_an_hour: self.brake.heals_within_an_hour(now.mono) as u32,
@@ -558,5 +560,5 @@ fn explain(report: Report, service: &mut Watched, save: &mut bool) -> Report {
 
 fn in_force(config: &Config, now: Now) -> ConfigInForce {
     let path = config.path.as_ref().map(|path| path.display().to_string());
-    ConfigInForce { path, loaded_at: now.wall, error: None }
+    ConfigInForce { path, loaded_at: now.wall, error: None, needs_restart: None }
 }

@@ -212,7 +212,8 @@ impl World {
     }
 
     pub(super) fn document(&self) -> Document {
-        let edition = Edition { sequence: 1, host: Host::default(), state: MonitorState::Running };
+        let edition =
+            Edition { sequence: 1, host: Host::default(), state: MonitorState::Running, needs_restart: None };
         self.engine.document(self.now(), edition)
     }
 

@@ -199,6 +199,9 @@ pub struct ConfigInForce {
     /// Why a newer file is not in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What of it is not in force before the monitor is restarted: where the document and the state are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_restart: Option<String>,
 }
 
 /// One service.

@@ -218,7 +218,7 @@ pub(crate) fn document(keys: &[&str]) -> Document {
             started_at: NOON,
             cannot_heal: None,
             heals: Some(status::HostHeals { within_an_hour: 1, budget: 10 }),
-            config: status::ConfigInForce { path: None, loaded_at: NOON, error: None },
+            config: status::ConfigInForce { path: None, loaded_at: NOON, error: None, needs_restart: None },
         },
         services,
     }
