@@ -18,13 +18,15 @@ ordinary='^\(Selecting\|Preparing\|Unpacking\|Setting up\|(Reading\|Removing\|Pu
 inside 'it installs' dpkg --install /opt/wellkeep.deb
 inside 'the program runs' wellkeep check
 claim 'the user is there' none grep -q '^wellkeep:' /srv/image/etc/passwd
-claim 'the folder is there' "$(stat -c '%a' /srv/image/var/lib/wellkeep)" test -d /srv/image/var/lib/wellkeep
 for unit in monitor viewer; do
     claim "the $unit will start when it boots" none \
         test -L "/srv/image/etc/systemd/system/multi-user.target.wants/wellkeep-$unit.service"
 done
 claim 'nothing runs there' "$(pgrep -a wellkeep)" test -z "$(pgrep wellkeep)"
+# Without /proc the folder is left to the boot; with it, it is there.
+mount --bind /proc /srv/image/proc
 inside 'it is upgraded' dpkg --install /opt/wellkeep.deb
+claim 'the folder is there' "$(ls /srv/image/var/lib)" test -d /srv/image/var/lib/wellkeep
 inside 'it is removed' dpkg --remove wellkeep
 inside 'and purged' dpkg --purge wellkeep
 claim 'nobody is left' "$(grep wellkeep /srv/image/etc/passwd)" test -z "$(grep wellkeep /srv/image/etc/passwd /srv/image/etc/group)"
