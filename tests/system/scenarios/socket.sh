@@ -17,12 +17,12 @@ like 'nor is it enabled' "$(systemctl is-enabled wellkeep-viewer.socket)" disabl
 # clients NAME OPTION...: three that ask until /run/stop is there, one after the other, each on a connection of its own.
 # What went wrong is in /run/NAME.faults: 7 is refused.
 clients() {
-    local name=$1 client
+    local name=$1
     shift
     rm -f /run/stop
     : >"/run/$name.faults"
     : >"/run/$name.asked"
-    for client in 1 2 3; do
+    for _ in 1 2 3; do
         while [ ! -e /run/stop ]; do
             ask "$@" 2>>"/run/$name.faults" || echo "curl ended with $?" >>"/run/$name.faults"
             echo >>"/run/$name.asked"
