@@ -1,6 +1,5 @@
 # shellcheck shell=bash disable=SC2317
-# `systemctl reload`: what stays, what changes, what comes and goes, and what a wrong file does. Then the same by
-# wellkeep-reload.path, without anybody saying so.
+# `systemctl reload`: what stays, what changes, what comes and goes, and what a wrong file does.
 
 config=/etc/wellkeep/monitor.yml
 document=/var/lib/wellkeep/status.json
@@ -68,7 +67,7 @@ systemd-sysusers
 systemctl start wellkeep-monitor || { bad 'the monitor starts' "$(all)"; finish; }
 wellkeep hold held --for 1h --reason 'a reload' >/dev/null || bad 'a hold'
 for key in steady changing leaving; do
-    is_up() { [ "$(of $key .state)" = up ]; }
+    is_up() { [ "$(of "$key" .state)" = up ]; }
     wait_for "$key is up" 90 is_up
 done
 is_spent() { holds '.services.hopeless | .heal.heals_within_an_hour == 2 and .incident != null'; }
@@ -138,62 +137,4 @@ configuration after >$config
 reload 'the old one'
 wait_for 'all is in force' 10 holds '.monitor.config | .error == null and .needs_restart == null'
 
-# Nobody reloads from here on, but the unit that watches the file.
-systemctl start wellkeep-reload.path || bad 'the path unit starts'
-# name NAME: the configuration with a word that shows in the document; named NAME: it is in force.
-name() { configuration after | sed "s/key: steady,/key: steady, name: $1,/"; }
-named() { [ "$(of steady .name)" = "$1" ]; }
-name written >$config
-wait_for 'a file that is written is put in force' 30 named written
-name renamed >$config.new
-mv $config.new $config
-wait_for 'so is one that is put in its place' 30 named renamed
-name backup >/run/new
-# As vim does by default: the old one is renamed away, and a new one is written.
-mv $config $config~
-cp /run/new $config
-rm $config~
-wait_for 'and one that is written after the old one was renamed away' 30 named backup
-echo 'services: [{key: coming, name: Included, url: "http://127.0.0.1:8001/coming"}]' >/etc/wellkeep/monitor.d/coming.yml
-wait_for 'and one in the folder' 30 holds '.services.coming.name == "Included"'
-mv /etc/wellkeep/monitor.d/coming.yml /etc/wellkeep/coming.off
-is_gone() { [ "$(of coming .)" = null ]; }
-wait_for 'and one that goes away' 30 is_gone
-
-# Many saves: the last one counts, and few reloads are enough.
-before=$(reloads)
-for number in $(seq 30); do
-    name "save$number" >$config.new
-    mv $config.new $config
-    sleep 0.1
-done
-wait_for 'the last of many saves is in force' 30 named save30
-claim 'by few reloads' "$(($(reloads) - before)) reloads" [ $(($(reloads) - before)) -le 12 ]
-# The moment in which systemd does not watch: again and again just when it is at it.
-for number in $(seq 8); do
-    name "first$number" >$config
-    sleep "1.0$number"
-    name "second$number" >$config
-    wait_for "a save at the moment of a reload is in force" 30 named "second$number"
-done
-
-# A wrong one is told, and nothing spins.
-echo 'services: 7' >$config
-wait_for 'a wrong one is told' 30 holds '.monitor.config.error != null'
-before=$(reloads)
-sleep 4
-like 'and read once' "<$(reloads)>" "<$before>"
-like 'and is no failure of a unit' "$(systemctl show -P ActiveState wellkeep-reload.path) $(systemctl --failed --no-legend --plain | grep -c wellkeep)" 'active 0'
-name mended >$config
-wait_for 'mended' 30 named mended
-like 'by the same monitor' "$(systemctl show -P MainPID wellkeep-monitor)" "$pid"
-
-# A monitor that was stopped stays stopped.
-systemctl stop wellkeep-monitor
-name unseen >$config
-sleep 4
-like 'a stopped monitor is not started' "$(systemctl is-active wellkeep-monitor)" inactive
-like 'and nothing has failed' "$(systemctl --failed --no-legend --plain | grep -c -e wellkeep -e run-)" 0
-systemctl start wellkeep-monitor || bad 'it starts'
-wait_for 'with what was saved meanwhile' 30 named unseen
 kill $pages
