@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::log::LogFormat;
 use super::{ConfigFile, Exit, StatusFile, complain, log, runtime};
-use crate::config::{self, Config, Listen, Settings};
+use crate::config::{self, Config, Listen, Problems, Settings};
 use crate::host::listeners;
 use crate::monitor::Order;
 use crate::probe;
@@ -50,15 +50,15 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         }
     };
     // The page is needed most when something is wrong, so a wrong configuration does not stop it.
-    let (settings, config) = match arguments.config.settings() {
-        Ok(settings) => (settings, for_live_checks(&arguments.config)),
+    let (settings, live) = match arguments.config.settings() {
+        Ok(settings) => (settings, Some(own_look(&arguments.config))),
         Err(_) if !arguments.config.config.exists() => {
             info!("going on with the defaults: there is no {}", arguments.config.config.display());
             (Settings::default(), None)
         }
         Err(problems) => {
             warn!("going on with the defaults, since the configuration cannot be used: {problems}");
-            (Settings::default(), None)
+            (Settings::default(), Some(no_look(&problems)))
         }
     };
     let status_file = arguments.status_file.path(&settings.monitor);
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let activated_by = inherited.as_ref().map(|inherited| inherited.name().to_owned());
     options.inherited = inherited;
     options.owner_of = Box::new(owner_of);
-    options.live = config.map(live_checks);
+    options.live = live;
     options.addr_file =
         Path::new(ADDRESS_FILE).parent().filter(|run| run.is_dir()).map(|_| ADDRESS_FILE.into());
     let viewer = match Viewer::bind(options) {
@@ -106,19 +106,32 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     }
 }
 
-/// The whole configuration, if the viewer can use it. That it cannot is nothing unusual: secrets are for the monitor.
-fn for_live_checks(file: &ConfigFile) -> Option<Config> {
-    let problems = match file.load() {
-        Ok(config) => return Some(config),
-        Err(problems) => problems,
-    };
+/// How the viewer looks for itself, if it can use the whole configuration. That it cannot is nothing unusual: secrets are
+/// for the monitor.
+fn own_look(file: &ConfigFile) -> LiveChecks {
+    match file.load() {
+        Ok(config) => live_checks(config),
+        Err(problems) => {
+            info!("without a monitor there will be no live checks: {}", in_short(&problems));
+            no_look(&problems)
+        }
+    }
+}
+
+/// The page says why there is nothing to see: a monitor that did not start for the same reason cannot.
+fn no_look(problems: &Problems) -> LiveChecks {
+    let reason =
+        format!("when the viewer started, it could not use the configuration: {}", in_short(problems));
+    Box::new(move || Err(reason.clone()))
+}
+
+/// The first problem, and how many more there are.
+fn in_short(problems: &Problems) -> String {
     let first = problems.iter().next().map(ToString::to_string).unwrap_or_default();
-    let others = match problems.count() - 1 {
-        0 => String::new(),
-        more => format!(" (and {more} more)"),
-    };
-    info!("without a monitor there will be no live checks: {first}{others}");
-    None
+    match problems.count().saturating_sub(1) {
+        0 => first,
+        more => format!("{first} (and {more} more)"),
+    }
 }
 
 /// What looks for itself where there is no monitor.

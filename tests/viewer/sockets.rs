@@ -271,7 +271,7 @@ fn whoever_was_let_in_is_answered_although_the_viewer_ends() {
         let viewer = stage.run();
         let mut connection = viewer.connect();
         connection.write_all(ASKING).unwrap();
-        // The self-made order of a busy moment: it is accepted before this one, so the first is, too.
+        // This one is accepted after the first, so the first was accepted, and may be anywhere on its way.
         assert_eq!(viewer.get("/livez").status, 200);
         viewer.stop().unwrap();
         let mut reply = Vec::new();

@@ -39,13 +39,6 @@ TimeoutStopSec=5s
 U
 configuration </opt/design.yml
 
-# The units as shipped.
-said=$(systemd-analyze verify wellkeep-monitor.service wellkeep-viewer.service 2>&1)
-claim 'systemd has nothing to say against the units' "$said" test -z "$said"
-for name in monitor viewer; do
-    echo "figure wellkeep-$name: $(systemd-analyze security --no-pager "wellkeep-$name" | tail -n 1 | tr -cd '[:print:]')"
-done
-
 systemd-sysusers
 systemctl daemon-reload
 systemctl start chatstack-web

@@ -17,12 +17,12 @@ like 'nor is it enabled' "$(systemctl is-enabled wellkeep-viewer.socket)" disabl
 # clients NAME OPTION...: three that ask until /run/stop is there, one after the other, each on a connection of its own.
 # What went wrong is in /run/NAME.faults: 7 is refused.
 clients() {
-    local name=$1 client
+    local name=$1
     shift
     rm -f /run/stop
     : >"/run/$name.faults"
     : >"/run/$name.asked"
-    for client in 1 2 3; do
+    for _ in 1 2 3; do
         while [ ! -e /run/stop ]; do
             ask "$@" 2>>"/run/$name.faults" || echo "curl ended with $?" >>"/run/$name.faults"
             echo >>"/run/$name.asked"
@@ -68,7 +68,7 @@ under_clients tcp "http://$address/livez"
 
 # As long as the viewer is stopped the socket is there.
 systemctl stop wellkeep-viewer.service
-like 'the socket outlives the viewer' "$(systemctl is-active wellkeep-viewer.socket) $(ss -Hltn 'sport = :9355' | wc -l)" 'active 1'
+like 'the socket outlives the viewer' "<$(systemctl is-active wellkeep-viewer.socket) $(ss -Hltn 'sport = :9355' | wc -l)>" '<active 1>'
 
 # A unix socket, by a drop-in as the unit explains it.
 mkdir -p /etc/systemd/system/wellkeep-viewer.socket.d
@@ -84,7 +84,7 @@ like 'the file is the same and stays when the viewer stops' "$(stat -c %i /run/w
 systemctl start wellkeep-viewer.service || bad 'the viewer starts'
 # Twice the pace of the self-probe.
 sleep 11
-like 'it is content with itself' "$(restarts)" 0
+like 'it is content with itself' "<$(restarts)>" '<0>'
 
 # A mode that keeps the viewer itself out is no reason to end.
 printf '%s\n' '[Socket]' SocketMode=0600 >/etc/systemd/system/wellkeep-viewer.socket.d/mode.conf
@@ -94,7 +94,7 @@ systemctl restart wellkeep-viewer.socket
 systemctl start wellkeep-viewer.service || bad 'the viewer starts'
 before=$(pid)
 sleep 16
-like 'the same viewer although it cannot ask itself' "$(pid) $(restarts)" "$before 0"
+like 'the same viewer although it cannot ask itself' "<$(pid) $(restarts)>" "<$before 0>"
 claim 'it answers' none ask --unix-socket /run/wellkeep-viewer.sock http://status.example.com/livez
 
 # Something else is refused, and told.
