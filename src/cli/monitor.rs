@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::log::LogFormat;
-use super::{ConfigFile, Exit, StateDir, StatusFile, complain, load, log, runtime};
+use super::{ConfigFile, Exit, StateDir, StatusFile, load, log, runtime};
 use crate::config::{Config, Problems};
+use crate::log::Kind;
 use crate::monitor::{self, Order};
 use crate::systemd::BusAddress;
 
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
-    log::start(arguments.log_format);
+    let Some(log) = log::start(arguments.log_format) else { return Exit::CannotTell };
     let (path, observe) = (arguments.config.config.clone(), arguments.observe);
     let load = move || -> Result<Config, Problems> {
         let mut config = load(&path)?;
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let config = match load() {
         Ok(config) => config,
         Err(problems) => {
-            complain(problems);
+            log.fail(Kind::Config, problems);
             return Exit::WrongConfig;
         }
     };
@@ -59,11 +60,11 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     match result.and_then(|result| result) {
         Ok(Ok(())) => Exit::Well,
         Ok(Err(error)) => {
-            complain(error);
+            log.fail(Kind::Failed, error);
             Exit::CannotTell
         }
         Err(error) => {
-            complain(format!("the runtime cannot start: {error}"));
+            log.fail(Kind::Failed, format_args!("the runtime cannot start: {error}"));
             Exit::CannotTell
         }
     }

@@ -8,9 +8,10 @@ use clap::Args;
 use tracing::{info, warn};
 
 use super::log::LogFormat;
-use super::{ConfigFile, Exit, StatusFile, complain, log, runtime};
+use super::{ConfigFile, Exit, StatusFile, log, runtime};
 use crate::config::{self, Config, Listen, Settings};
 use crate::host::listeners;
+use crate::log::Kind;
 use crate::monitor::Order;
 use crate::probe;
 use crate::viewer::{LiveChecks, Options, Viewer};
@@ -38,16 +39,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
-    log::start(arguments.log_format);
+    let Some(log) = log::start(arguments.log_format) else { return Exit::CannotTell };
     // The page is needed most when something is wrong, so a wrong configuration does not stop it.
     let (settings, config) = match arguments.config.settings() {
         Ok(settings) => (settings, for_live_checks(&arguments.config)),
         Err(_) if !arguments.config.config.exists() => {
-            info!("going on with the defaults: there is no {}", arguments.config.config.display());
+            info!(event = %Kind::Config, "going on with the defaults: there is no {}", arguments.config.config.display());
             (Settings::default(), None)
         }
         Err(problems) => {
-            warn!("going on with the defaults, since the configuration cannot be used: {problems}");
+            warn!(event = %Kind::Config, "going on with the defaults, since the configuration cannot be used: {problems}");
             (Settings::default(), None)
         }
     };
@@ -63,21 +64,21 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let viewer = match Viewer::bind(options) {
         Ok(viewer) => viewer,
         Err(error) => {
-            complain(error);
+            log.fail(Kind::Failed, error);
             return Exit::CannotTell;
         }
     };
-    info!("serving on {}", shown(viewer.address()));
+    info!(event = %Kind::Start, "serving on {}", shown(viewer.address()));
     if let Listen::Tcp(address) = viewer.address()
         && !address.ip().is_loopback()
     {
-        warn!("{address} can be reached from other machines: put a reverse proxy with TLS in front of it");
+        warn!(event = %Kind::Viewer, "{address} can be reached from other machines: put a reverse proxy with TLS in front of it");
     }
     let result = stop_on_signal().and_then(|stop| viewer.run(stop).map_err(io::Error::other));
     match result {
         Ok(()) => Exit::Well,
         Err(error) => {
-            complain(error);
+            log.fail(Kind::Failed, error);
             Exit::CannotTell
         }
     }
@@ -94,7 +95,7 @@ fn for_live_checks(file: &ConfigFile) -> Option<Config> {
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    info!("without a monitor there will be no live checks: {first}{others}");
+    info!(event = %Kind::Config, "without a monitor there will be no live checks: {first}{others}");
     None
 }
 
@@ -141,7 +142,7 @@ fn stop_on_signal() -> io::Result<mpsc::Receiver<()>> {
             Ok::<(), io::Error>(())
         });
         if let Err(error) = waited.and_then(|result| result) {
-            warn!("cannot listen for signals: {error}");
+            warn!(event = %Kind::Viewer, "cannot listen for signals: {error}");
         }
         let _ = sender.send(());
     })?;
