@@ -2,6 +2,7 @@
 //! and comes back as an event, so nothing that hangs stops the loop.
 
 mod tell;
+mod watchdog;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::status::{Memory, Mode, MonitorState, Timestamp, read};
 use crate::store::state::{self, Moment};
 use crate::systemd::BusAddress;
 
+use self::watchdog::{Feeding, Watchdog};
 use self::world::{Places, World};
 
 /// An orderly end waits for the last document, and one that is being written, at most so long.
@@ -37,7 +39,16 @@ pub enum Order {
 }
 
 /// Reads the configuration again.
-pub type Reload = Box<dyn Fn() -> Result<Config, Problems>>;
+pub type Reload = Box<dyn Fn() -> Result<Reloaded, Problems>>;
+
+/// A configuration that was read again.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// It is in force from now on ...
+    pub config: Config,
+    /// ... but for this, which needs a restart of the monitor; a sentence.
+    pub needs_restart: Option<String>,
+}
 
 /// What the monitor works on. Whatever it reads from outside comes in here.
 pub struct Options {
@@ -96,32 +107,40 @@ pub async fn run(options: Options, mut orders: mpsc::Receiver<Order>) -> Result<
     let mut engine = Engine::new(config, identity(boot_id), clock.now());
     let mut publish = world.obey(engine.recall(clock.now(), &memory), &engine, clock.now());
     let mut event = Event::Tick;
-    let mut watchdog = Watchdog::default();
+    let mut watchdog = Watchdog::new(sd_notify::watchdog_enabled());
+    let mut writing_since = None;
+    let mut needs_restart = None;
     loop {
         let now = clock.now();
         let commands = engine.handle(now, event);
-        watchdog.feed(now);
         publish |= world.obey(commands, &engine, now);
         if publish && !writer.is_busy() {
             publish = false;
             sequence += 1;
-            let edition = Edition { sequence, host: figures.read(), state: MonitorState::Running };
+            let state = MonitorState::Running;
+            let edition =
+                Edition { sequence, host: figures.read(), state, needs_restart: needs_restart.clone() };
             writer.start(render(&engine.document(clock.now(), edition)));
+            writing_since = Some(now.mono);
         }
+        feed(&mut watchdog, now, writing_since.filter(|_| writer.is_busy()), &status_file);
+        let wakeup =
+            watchdog.wakeup().map_or(engine.next_wakeup(), |wakeup| wakeup.min(engine.next_wakeup()));
         event = tokio::select! {
             biased;
             order = orders.recv() => match order {
-                Some(Order::Reload) => reread(reload.as_deref(), &mut world),
+                Some(Order::Reload) => reread(reload.as_deref(), &mut world, &mut needs_restart),
                 Some(Order::Stop) | None => break,
             },
             result = writer.finished() => journal.written(result, &status_file),
             event = world.next() => event,
-            () = clock.reaches(engine.next_wakeup()) => Event::Tick,
+            () = clock.reaches(wakeup) => Event::Tick,
         };
     }
 
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    let edition = Edition { sequence: sequence + 1, host: figures.read(), state: MonitorState::Stopped };
+    let state = MonitorState::Stopped;
+    let edition = Edition { sequence: sequence + 1, host: figures.read(), state, needs_restart };
     writer.start(render(&engine.document(clock.now(), edition)));
     tokio::join!(finish(writer, &status_file), world.save(engine.memory(clock.now())));
     Ok(())
@@ -197,7 +216,11 @@ fn announce(config: &Config, status_file: &Path) {
 }
 
 /// Reads the configuration again. A wrong one changes nothing but what the document says of it.
-fn reread(reload: Option<&dyn Fn() -> Result<Config, Problems>>, world: &mut World) -> Event {
+fn reread(
+    reload: Option<&dyn Fn() -> Result<Reloaded, Problems>>,
+    world: &mut World,
+    needs_restart: &mut Option<String>,
+) -> Event {
     let Some(reload) = reload else {
         warn!(event = %Kind::Config, "told to reload, but there is no configuration file");
         return Event::Tick;
@@ -209,8 +232,12 @@ fn reread(reload: Option<&dyn Fn() -> Result<Config, Problems>>, world: &mut Wor
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     }
     match read {
-        Ok(config) => {
+        Ok(Reloaded { config, needs_restart: news }) => {
             info!(event = %Kind::Config, "configuration reloaded: watching {}", counted(config.services.len(), "service"));
+            if let Some(news) = &news {
+                warn!(event = %Kind::Config, "{news}");
+            }
+            *needs_restart = news;
             world.configure(&config);
             Event::ConfigChanged(config)
         }
@@ -253,21 +280,19 @@ impl Journal {
     }
 }
 
-/// Tells systemd that the loop goes round. What hangs outside of it, as a disk, is no reason to be killed.
-#[derive(Default)]
-struct Watchdog {
-    next: Duration,
-}
-
-impl Watchdog {
-    /// The heartbeat brings the loop round every 10 s at the latest; more often is not needed for a limit of a minute.
-    const PAUSE: Duration = Duration::from_secs(5);
-
-    fn feed(&mut self, now: Now) {
-        if now.mono >= self.next {
-            self.next = now.mono + Self::PAUSE;
+/// Tells systemd, where it wants to know, that the monitor is at work.
+fn feed(watchdog: &mut Watchdog, now: Now, writing_since: Option<Duration>, status_file: &Path) {
+    match watchdog.turned(now.mono, writing_since) {
+        Feeding::Due => {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
+        Feeding::NotDue => {}
+        Feeding::Withheld(written_for) => error!(
+            event = %Kind::Storage,
+            "writing {} has hung for {} s: its disk does not answer. Unless that ends, systemd kills and restarts the monitor",
+            status_file.display(),
+            written_for.as_secs()
+        ),
     }
 }
 

@@ -377,6 +377,9 @@
     const error = text(record(record(source.monitor).config).error);
     if (error !== null)
       found.push({ id: 'config', tone: 'warn', title: 'The new configuration is not in force', text: error });
+    const later = text(record(record(source.monitor).config).needs_restart);
+    if (admin && later !== null)
+      found.push({ id: 'restart', tone: 'warn', title: 'Part of the configuration waits for a restart', text: later });
     const cannot = text(record(source.monitor).cannot_heal);
     if (admin && cannot !== null)
       found.push({ id: 'heal', tone: 'warn', title: 'Nothing can be healed on this machine', text: cannot });

@@ -246,6 +246,27 @@ fn a_credential_is_no_mistake_where_only_the_unit_can_read_it() {
 }
 
 #[test]
+fn a_service_that_is_not_on_this_machine_is_left_out_and_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("monitor.yml");
+    let (here, elsewhere) = (folder.path().join("here"), folder.path().join("elsewhere"));
+    std::fs::write(&here, "").unwrap();
+    let text = format!(
+        "services:\n  - {{key: a, systemd: a, if_exists: {}}}\n  - {{key: b, systemd: b, if_exists: {}}}\n  \
+         - {{key: c, systemd: c, depends_on: [a, b]}}\n",
+        here.display(),
+        elsewhere.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    let config = load(&path).unwrap_or_else(|problems| panic!("{problems:#}"));
+    let keys: Vec<&str> = config.services.iter().map(|service| service.key.as_str()).collect();
+    assert_eq!(keys, ["a", "c"]);
+    assert_eq!(config.services[1].depends_on, ["a"]);
+    let checked = config::check(&path, &env).unwrap();
+    assert_eq!((checked.services, checked.left_out), (2, vec![("b".to_owned(), elsewhere)]));
+}
+
+#[test]
 fn only_regular_files_are_read_and_none_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
@@ -425,8 +446,8 @@ fn the_shipped_example_loads_and_so_does_all_that_is_commented_out_in_it() {
     let all =
         Config::parse(&switched_on.join("\n"), &path, &any).unwrap_or_else(|problems| panic!("{problems:#}"));
     assert_eq!(all.services.len(), shipped.services.len() + 3);
-    let defaults = &all.services[2].timing;
-    assert_eq!(*defaults, config::Timing::default(), "the example calls these the defaults");
+    let shop = all.services.iter().find(|service| service.key == "shop").unwrap();
+    assert_eq!(shop.timing, config::Timing::default(), "the example calls these the defaults");
 }
 
 /// Texts that nobody would write: pieces of valid files put together, with bytes changed.

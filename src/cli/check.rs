@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Exit {
     let path = arguments.file.unwrap_or(arguments.config.config);
     match config::check(&path, &environment) {
-        Ok(Checked { services, checks, unread_credentials, heal_not_applied }) => {
+        Ok(Checked { services, checks, unread_credentials, heal_not_applied, left_out, .. }) => {
             let s = |count: usize| if count == 1 { "" } else { "s" };
             let mut text = format!(
                 "{}: right; {services} service{}, {checks} check{}\n",
@@ -37,6 +37,9 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             }
             for (key, why) in heal_not_applied {
                 text += &format!("note: {key} is not healed, although `defaults` say so: {why}\n");
+            }
+            for (key, path) in left_out {
+                text += &format!("note: {key} is left out: {} does not exist here\n", path.display());
             }
             print(&text);
             Exit::Well

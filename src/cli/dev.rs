@@ -13,7 +13,7 @@ use super::{Exit, load, log, print, runtime, style};
 use crate::config::{self, Config, Listen, Problems};
 use crate::host::discover;
 use crate::log::Kind;
-use crate::monitor::{self, Order};
+use crate::monitor::{self, Order, Reloaded};
 use crate::systemd::BusAddress;
 use crate::viewer::{Options, Viewer};
 
@@ -98,7 +98,9 @@ fn together(arguments: Arguments, configured: Option<Config>) -> Result<(), Box<
         let state_dir = status_file.parent().map(Path::to_path_buf).unwrap_or_default();
         let path = arguments.config.clone();
         let options = monitor::Options {
-            reload: path.map(|path| -> monitor::Reload { Box::new(move || load_observing(&path)) }),
+            reload: path.map(|path| -> monitor::Reload {
+                Box::new(move || Ok(Reloaded { config: load_observing(&path)?, needs_restart: None }))
+            }),
             config,
             status_file: status_file.clone(),
             state_dir,

@@ -84,7 +84,12 @@ impl Known {
     /// # Errors
     /// Why there is none, and what to do, as sentences.
     pub(super) fn read(path: &Path) -> Result<Known, String> {
-        let (document, head, bytes) = read::read(path).map_err(|error| advice(&error))?;
+        Known::try_read(path).map_err(|error| advice(&error))
+    }
+
+    /// The same, for who has advice of its own.
+    pub(super) fn try_read(path: &Path) -> Result<Known, ReadError> {
+        let (document, head, bytes) = read::read(path)?;
         let now = wall_clock();
         let freshness = Freshness::of(&head, now, read::Boot::of(Path::new("/proc")).as_ref());
         Ok(Known { document, freshness, now, bytes })

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod dev;
+mod doctor;
 mod document;
 mod healing;
 mod history;
@@ -69,7 +70,8 @@ impl From<Exit> for ExitCode {
         wellkeep probe web                  look at one service now, step by step\n  \
         wellkeep status                     what the monitor believes\n  \
         wellkeep why web                    why it is so, and what comes next\n  \
-        wellkeep logs web                   its lines in the journal, and ours about it\n\n\
+        wellkeep logs web                   its lines in the journal, and ours about it\n  \
+        wellkeep doctor                     is the installation right?\n\n\
         Exit codes: 0 well, 1 something is not well, 2 cannot tell or wrong usage, 78 wrong configuration.",
     disable_help_subcommand = true
 )]
@@ -108,6 +110,8 @@ enum Command {
     Restart(restart::Arguments),
     /// Wait until services are up, for deploy scripts
     Wait(wait::Arguments),
+    /// Is the installation right? Units, rights, bus, files, page, clock, kernel; and what to do about each finding
+    Doctor(doctor::Arguments),
     /// Print the JSON Schema of status.json
     Schema(schema::Arguments),
     /// Print completions for a shell
@@ -202,6 +206,7 @@ pub fn main() -> ExitCode {
         Command::Release(arguments) => release::run(arguments),
         Command::Restart(arguments) => restart::run(arguments),
         Command::Wait(arguments) => wait::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema(arguments) => schema::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),

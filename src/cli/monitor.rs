@@ -1,12 +1,14 @@
 //! `wellkeep monitor`
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::log::LogFormat;
 use super::{ConfigFile, Exit, StateDir, StatusFile, load, log, runtime};
 use crate::config::{Config, Problems};
 use crate::log::Kind;
-use crate::monitor::{self, Order};
+use crate::monitor::{self, Order, Reloaded};
 use crate::systemd::BusAddress;
 
 #[derive(Debug, Args)]
@@ -30,24 +32,23 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Exit {
     let Some(log) = log::start(arguments.log_format) else { return Exit::CannotTell };
-    let (path, observe) = (arguments.config.config.clone(), arguments.observe);
-    let load = move || -> Result<Config, Problems> {
-        let mut config = load(&path)?;
-        config.monitor.observe |= observe;
-        Ok(config)
-    };
-    let config = match load() {
+    let config = match arguments.load() {
         Ok(config) => config,
         Err(problems) => {
             log.fail(Kind::Config, problems);
             return Exit::WrongConfig;
         }
     };
-    let status_file = arguments.status_file.path(&config.monitor);
-    let state_dir = arguments.state_dir.path(&config.monitor, &status_file);
+    let places = arguments.places(&config);
+    let (status_file, state_dir) = places.clone();
+    let reload = move || {
+        let config = arguments.load()?;
+        let needs_restart = moved(&places, &arguments.places(&config));
+        Ok(Reloaded { config, needs_restart })
+    };
     let options = monitor::Options {
         config,
-        reload: Some(Box::new(load)),
+        reload: Some(Box::new(reload)),
         status_file,
         state_dir,
         proc_root: "/proc".into(),
@@ -67,5 +68,52 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             log.fail(Kind::Failed, format_args!("the runtime cannot start: {error}"));
             Exit::CannotTell
         }
+    }
+}
+
+impl Arguments {
+    fn load(&self) -> Result<Config, Problems> {
+        let mut config = load(&self.config.config)?;
+        config.monitor.observe |= self.observe;
+        Ok(config)
+    }
+
+    /// Where the document and the state are kept.
+    fn places(&self, config: &Config) -> (PathBuf, PathBuf) {
+        let status_file = self.status_file.path(&config.monitor);
+        let state_dir = self.state_dir.path(&config.monitor, &status_file);
+        (status_file, state_dir)
+    }
+}
+
+/// What to say when the places, which are taken at the start for good, are others in a new configuration.
+fn moved(taken: &(PathBuf, PathBuf), wanted: &(PathBuf, PathBuf)) -> Option<String> {
+    let pairs = [("status_file", &taken.0, &wanted.0), ("state_dir", &taken.1, &wanted.1)];
+    let moved: Vec<String> = pairs
+        .iter()
+        .filter(|(_, taken, wanted)| taken != wanted)
+        .map(|(name, taken, wanted)| format!("{name} {} (still {})", wanted.display(), taken.display()))
+        .collect();
+    let is = if moved.len() == 1 { "is" } else { "are" };
+    (!moved.is_empty()).then(|| {
+        format!("{} {is} in force after a restart: systemctl restart wellkeep-monitor", moved.join(" and "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_that_moved_are_named_and_those_that_stay_are_not() {
+        let places = |file: &str, folder: &str| (PathBuf::from(file), PathBuf::from(folder));
+        let taken = places("/a/status.json", "/a");
+        assert_eq!(moved(&taken, &taken), None);
+        assert_eq!(
+            moved(&taken, &places("/b/status.json", "/a")).unwrap(),
+            "status_file /b/status.json (still /a/status.json) is in force after a restart: systemctl restart wellkeep-monitor"
+        );
+        let both = moved(&taken, &places("/b/status.json", "/b")).unwrap();
+        assert!(both.contains(" and state_dir /b (still /a) are in force after"), "{both}");
     }
 }

@@ -15,7 +15,7 @@ use crate::status::write::replace;
 use crate::systemd::{Bus, BusAddress};
 
 /// polkitd reads the rules of the whole folder in the order of their names; those of the distribution begin at 50.
-const DEFAULT_FILE: &str = "/etc/polkit-1/rules.d/49-wellkeep.rules";
+pub(super) const DEFAULT_FILE: &str = "/etc/polkit-1/rules.d/49-wellkeep.rules";
 
 /// The step stands before the start of the monitor, which must not wait for a bus that hangs.
 const BUS_LIMIT: Duration = Duration::from_secs(2);
@@ -62,7 +62,12 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             return Exit::WrongConfig;
         }
     };
-    let rule = rule(&arguments.user, &canonical(rights(&healing)));
+    let Wanted { rule, is_resolved } = wanted(&arguments.user, &healing);
+    if !is_resolved {
+        complain(
+            "systemd cannot be asked, so an alias among the units is not resolved: its heals will be denied until this is run again",
+        );
+    }
     if !arguments.write {
         print(
             rule.as_deref()
@@ -80,6 +85,22 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             Exit::CannotTell
         }
     }
+}
+
+/// The rule that a configuration asks for.
+pub(super) struct Wanted {
+    /// Its text; none when nothing needs a right.
+    pub(super) rule: Option<String>,
+    /// Whether systemd told the units' own names.
+    pub(super) is_resolved: bool,
+}
+
+/// What this user must be allowed to heal like this. It takes as long as systemd takes to answer, 2 s at most.
+pub(super) fn wanted(user: &str, healing: &Healing) -> Wanted {
+    let rights = rights(healing);
+    let canonical = canonical(&rights);
+    let is_resolved = canonical.is_some();
+    Wanted { rule: rule(user, &canonical.unwrap_or(rights)), is_resolved }
 }
 
 /// What may be done to which unit. In an order of its own, so that the same rights always give the same file.
@@ -111,23 +132,18 @@ fn verbs(step: &Step) -> &'static [&'static str] {
 }
 
 /// The same rights with the units' own names: polkit is asked about `mariadb.service` also when `mysql.service`, an alias
-/// of it, is to be restarted. Without systemd the names stay as they are.
-fn canonical(rights: Rights) -> Rights {
+/// of it, is to be restarted. None where systemd cannot be asked.
+fn canonical(rights: &Rights) -> Option<Rights> {
     let mut names: Vec<&str> = rights.iter().map(|(unit, _)| unit.as_str()).collect();
     names.dedup();
     if names.is_empty() {
-        return rights;
+        return Some(Rights::new());
     }
     let asked = runtime::block_on(async { Bus::new(BusAddress::System).units(&names, BUS_LIMIT).await });
-    let Ok(Ok(units)) = asked else {
-        complain(
-            "systemd cannot be asked, so an alias among the units is not resolved: its heals will be denied until this is run again",
-        );
-        return rights;
-    };
+    let units = asked.ok()?.ok()?;
     let own_names: HashMap<&str, &str> =
         names.iter().zip(&units).map(|(name, unit)| (*name, unit.name.as_str())).collect();
-    rights.iter().map(|(unit, verb)| (own_names[unit.as_str()].to_owned(), *verb)).collect()
+    Some(rights.iter().map(|(unit, verb)| (own_names[unit.as_str()].to_owned(), *verb)).collect())
 }
 
 /// The rule as polkit reads it; none without rights. All names are written as JSON strings, which are JavaScript's.

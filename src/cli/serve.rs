@@ -14,16 +14,17 @@ use crate::host::listeners;
 use crate::log::Kind;
 use crate::monitor::Order;
 use crate::probe;
-use crate::viewer::{LiveChecks, Options, Viewer};
+use crate::viewer::{Inherited, LiveChecks, Options, Viewer};
 
 /// Where the address that the viewer really listens on is written, if that folder is there.
-const ADDRESS_FILE: &str = "/run/wellkeep/viewer.addr";
+pub(super) const ADDRESS_FILE: &str = "/run/wellkeep/viewer.addr";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     wellkeep serve\n  \
     wellkeep serve --listen 127.0.0.1:8080 --status-file /tmp/status.json\n  \
     wellkeep serve --listen unix:/run/wellkeep/viewer.sock\n\n\
+    A socket that systemd hands over (wellkeep-viewer.socket) goes before all of these.\n\
     Without a document it looks for itself, if it can read a configuration (mode: live_checks).")]
 pub(super) struct Arguments {
     /// ADDR:PORT or unix:PATH [default: 127.0.0.1:9355]
@@ -39,7 +40,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
+    // Before anything else is opened, a connection to the journal for one.
+    let inherited = Inherited::from_environment();
     let Some(log) = log::start(arguments.log_format) else { return Exit::CannotTell };
+    let inherited = match inherited {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            log.fail(Kind::Failed, error);
+            return Exit::CannotTell;
+        }
+    };
     // The page is needed most when something is wrong, so a wrong configuration does not stop it.
     let (settings, config) = match arguments.config.settings() {
         Ok(settings) => (settings, for_live_checks(&arguments.config)),
@@ -57,6 +67,8 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     if let Some(listen) = arguments.listen {
         options.listen = listen;
     }
+    let activated_by = inherited.as_ref().map(|inherited| inherited.name().to_owned());
+    options.inherited = inherited;
     options.owner_of = Box::new(owner_of);
     options.live = config.map(live_checks);
     options.addr_file =
@@ -68,13 +80,25 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             return Exit::CannotTell;
         }
     };
-    info!(event = %Kind::Start, "serving on {}", shown(viewer.address()));
+    let address = shown(viewer.address());
+    match activated_by {
+        Some(unit) => info!(
+            event = %Kind::Start,
+            "serving on the socket of {unit}, which is {address}: `viewer: listen:`, --listen and WELLKEEP_LISTEN do not \
+             count"
+        ),
+        None => info!(event = %Kind::Start, "serving on {address}"),
+    }
     if let Listen::Tcp(address) = viewer.address()
         && !address.ip().is_loopback()
     {
         warn!(event = %Kind::Viewer, "{address} can be reached from other machines: put a reverse proxy with TLS in front of it");
     }
-    let result = stop_on_signal().and_then(|stop| viewer.run(stop).map_err(io::Error::other));
+    let result = stop_on_signal().and_then(|stop| {
+        // Clients can connect from now on, and it ends in good order when it is told to.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        viewer.run(stop).map_err(io::Error::other)
+    });
     match result {
         Ok(()) => Exit::Well,
         Err(error) => {

@@ -100,6 +100,9 @@ fn show(path: &Path, keys: &[String]) -> Result<(String, Exit), String> {
         );
         text += &format!("\n{error}\n\n");
     }
+    if let Some(what) = &monitor.config.needs_restart {
+        text += &format!("{}\n\n", style::paint(style::WARNING, what));
+    }
     if let Some(why) = &monitor.cannot_heal {
         text += &format!("{} {why}\n\n", style::paint(style::WARNING, "Nothing can be healed here:"));
     }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::expand::{Expand, Secrets};
+use super::expand::{Expand, Secrets, Sources};
 use super::tree::{Kind, Node, Value};
 
 /// A longer value is cut in a message.
@@ -105,9 +105,9 @@ impl<'e> Decode<'e> {
         Decode { expand, complaints: Vec::new() }
     }
 
-    /// The complaints, and the credentials that were not read.
-    pub(super) fn finish(self) -> (Vec<Complaint>, Vec<String>) {
-        (self.complaints, self.expand.into_unread())
+    /// The complaints, and where the secrets come from.
+    pub(super) fn finish(self) -> (Vec<Complaint>, Sources) {
+        (self.complaints, self.expand.into_sources())
     }
 
     /// How many problems have been noted so far.

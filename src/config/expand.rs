@@ -46,23 +46,37 @@ pub(super) struct Expand<'e> {
     env: Env<'e>,
     /// The credentials that something else stands for, where that is good enough.
     unread: Option<BTreeSet<String>>,
+    /// The files that secrets were read from.
+    files: BTreeSet<PathBuf>,
+}
+
+/// Where secrets come from.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sources {
+    /// The credentials that were noted and not read.
+    pub(super) unread_credentials: Vec<String>,
+    /// The files that secrets were read from.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl<'e> Expand<'e> {
     /// Every secret must be there.
     pub(super) fn new(env: Env<'e>) -> Expand<'e> {
-        Expand { env, unread: None }
+        Expand { env, unread: None, files: BTreeSet::new() }
     }
 
     /// For a person who asks whether a file is right: systemd hands credentials to the unit alone, so outside of one
     /// they are noted, and a word stands in for them.
     pub(super) fn without_credentials(env: Env<'e>) -> Expand<'e> {
-        Expand { env, unread: env(CREDENTIALS_FOLDER).is_none().then(BTreeSet::new) }
+        Expand { env, unread: env(CREDENTIALS_FOLDER).is_none().then(BTreeSet::new), files: BTreeSet::new() }
     }
 
-    /// The credentials that were noted and not read.
-    pub(super) fn into_unread(self) -> Vec<String> {
-        self.unread.into_iter().flatten().collect()
+    /// Where the secrets come from that were put in.
+    pub(super) fn into_sources(self) -> Sources {
+        Sources {
+            unread_credentials: self.unread.into_iter().flatten().collect(),
+            files: self.files.into_iter().collect(),
+        }
     }
 
     /// The text with all values put in; none when there is nothing to put in. `$$` is a dollar, and so is a `$`
@@ -96,6 +110,7 @@ impl<'e> Expand<'e> {
     fn secret(&mut self, source: Source<'_>) -> Result<String, ExpandError> {
         let name = match source {
             Source::File(path) => {
+                self.files.insert(path.into());
                 return secret(
                     Path::new(path),
                     "give the path of a readable text file: ${file:/etc/app/token}",

@@ -12,9 +12,10 @@ use super::service::{self, Defaults, Draft};
 use super::syntax::line_at;
 use super::tree::{self, Kind, Node, Value};
 use super::{
-    Checked, Config, Healing, LISTEN_HELP, Monitor, Settings, Viewer, depends, include, io_words, listen,
-    read_regular,
+    Checked, Config, Healing, LISTEN_HELP, Monitor, Settings, Viewer, depends, expand, include, io_words,
+    listen, read_regular,
 };
+use crate::probe::{self, Check};
 
 /// A larger file is refused before it is parsed.
 const SIZE_LIMIT: u64 = 1024 * 1024;
@@ -33,14 +34,29 @@ pub(super) fn parse(text: String, path: &Path, env: Env<'_>) -> Result<Config, P
 
 /// See [`super::check`].
 pub(super) fn check(path: &Path, env: Env<'_>) -> Result<Checked, Problems> {
-    let Whole { config, unread_credentials, heal_not_applied } =
+    let Whole { config, secrets, heal_not_applied, left_out } =
         whole(read_text(path)?, path, Expand::without_credentials(env))?;
     Ok(Checked {
         services: config.services.len(),
         checks: config.services.iter().map(|service| service.checks.len()).sum(),
-        unread_credentials,
+        unread_credentials: secrets.unread_credentials,
         heal_not_applied,
+        left_out,
+        needed_files: secrets.files.into_iter().chain(ca_files(&config)).collect(),
+        needs_authorities: https(&config).any(|http| http.ca_file.is_none() && !http.insecure),
     })
+}
+
+fn https(config: &Config) -> impl Iterator<Item = &probe::http::Settings> {
+    let checks = config.services.iter().flat_map(|service| &service.checks);
+    checks.filter_map(|check| match &*check.check {
+        Check::Http(http) if http.url.scheme() == "https" => Some(&**http),
+        _ => None,
+    })
+}
+
+fn ca_files(config: &Config) -> impl Iterator<Item = PathBuf> + use<'_> {
+    https(config).filter_map(|http| http.ca_file.clone())
 }
 
 /// See [`super::load_healing`].
@@ -75,10 +91,12 @@ pub(super) fn load_settings(path: &Path, env: Env<'_>) -> Result<Settings, Probl
 /// A right configuration, and what a person who asks about it should know besides.
 struct Whole {
     config: Config,
-    /// The credentials that were not read.
-    unread_credentials: Vec<String>,
+    /// Where its secrets come from.
+    secrets: expand::Sources,
     /// The services that the `heal` of `defaults` does not apply to, and why.
     heal_not_applied: Vec<(String, String)>,
+    /// The services that are not on this machine, and the file by which that is told.
+    left_out: Vec<(String, PathBuf)>,
 }
 
 fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<Whole, Problems> {
@@ -92,20 +110,22 @@ fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<Whole, Problem
     // Without the services of a file that could not be read there is no telling who is missing.
     if failures.is_empty() {
         services.refuse_none(&mut decode, &main.root, &top);
+        services.refuse_all_left_out(&mut decode, &main.root, &top);
         depends::check(&mut decode, &services.drafts);
     }
 
-    let (complaints, unread_credentials) = decode.finish();
+    let (complaints, secrets) = decode.finish();
     if complaints.is_empty() && failures.is_empty() {
+        let (drafts, left_out) = services.on_this_machine();
         let why_not = |draft: &Draft| Some((draft.service.key.clone(), draft.heal_not_applied.clone()?));
-        let heal_not_applied = services.drafts.iter().filter_map(why_not).collect();
+        let heal_not_applied = drafts.iter().filter_map(why_not).collect();
         let config = Config {
             path: Some(path.to_owned()),
-            services: services.drafts.into_iter().map(|draft| draft.service).collect(),
+            services: drafts.into_iter().map(|draft| draft.service).collect(),
             monitor: top.monitor,
             viewer: top.viewer,
         };
-        return Ok(Whole { config, unread_credentials, heal_not_applied });
+        return Ok(Whole { config, secrets, heal_not_applied, left_out });
     }
     let sources: Vec<&Source> = std::iter::once(&main).chain(&included).collect();
     Err(problems(&sources, complaints, failures))
@@ -282,6 +302,30 @@ impl Services {
             None => root,
         };
         decode.complain(node, "found no services", SERVICES_HELP);
+    }
+
+    /// Nor would one that watches nothing on this machine.
+    fn refuse_all_left_out(&self, decode: &mut Decode<'_>, root: &Node, top: &Top<'_>) {
+        if !self.drafts.is_empty() && self.drafts.iter().all(|draft| draft.left_out.is_some()) {
+            let message = "found only services whose `if_exists` names a file that does not exist";
+            decode.complain(top.services.unwrap_or(root), message, "add a service that is on this machine");
+        }
+    }
+
+    /// The services without those that are not on this machine, which nobody can need then; and those, each with the
+    /// file that does not exist.
+    fn on_this_machine(self) -> (Vec<Draft>, Vec<(String, PathBuf)>) {
+        let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+        for mut draft in self.drafts {
+            match draft.left_out.take() {
+                Some(path) => left_out.push((draft.service.key, path)),
+                None => kept.push(draft),
+            }
+        }
+        for draft in &mut kept {
+            draft.service.depends_on.retain(|key| left_out.iter().all(|(absent, _)| absent != key));
+        }
+        (kept, left_out)
     }
 
     fn refuse_double_keys(&self, decode: &mut Decode<'_>) {

@@ -192,6 +192,12 @@ pub struct Checked {
     pub unread_credentials: Vec<String>,
     /// The keys of the services that the `heal` of `defaults` does not apply to, each with the reason.
     pub heal_not_applied: Vec<(String, String)>,
+    /// The keys of the services that are left out, each with the file of its `if_exists`, which does not exist.
+    pub left_out: Vec<(String, PathBuf)>,
+    /// The files that the monitor must be able to read besides: secrets, and certificate authorities.
+    pub needed_files: Vec<PathBuf>,
+    /// Whether a check needs the certificate authorities of the system.
+    pub needs_authorities: bool,
 }
 
 /// One service.

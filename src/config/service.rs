@@ -1,5 +1,6 @@
 //! One entry of `services`, and the `defaults` it starts from.
 
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use super::{CheckConfig, Service, Timing, heal};
 use crate::probe::{FORMS, Form, Severity};
 
 /// The keys of a service besides its checks.
-const OWN_KEYS: [&str; 13] = [
+const OWN_KEYS: [&str; 14] = [
     "key",
     "name",
     "group",
     "primary",
+    "if_exists",
     "depends_on",
     "severity",
     "interval",
@@ -88,6 +90,8 @@ pub(super) struct Draft {
     pub(super) references: Vec<Reference>,
     /// Why the `heal` of `defaults` does not apply to it.
     pub(super) heal_not_applied: Option<String>,
+    /// The file of its `if_exists`, where that does not exist: the service is not on this machine.
+    pub(super) left_out: Option<PathBuf>,
 }
 
 /// The key of a service, where it stands in a file.
@@ -127,6 +131,7 @@ pub(super) fn decode(decode: &mut Decode<'_>, node: &Node, defaults: &Defaults) 
     let own = defaults.overridden(decode, fields);
     let name = fields.get("name").and_then(|node| decode.line(node, "a name", "write text on one line"));
     let primary = fields.get("primary").and_then(|node| decode.boolean(node));
+    let if_exists = fields.get("if_exists").and_then(|node| decode.absolute_path(node));
     let checks = checks(decode, fields, own.severity);
     let healing = heal::of_service(decode, fields, &own.heal, &checks, own.timing);
     let references = fields.get("depends_on").map_or_else(Vec::new, |node| depends_on(decode, node));
@@ -145,6 +150,8 @@ pub(super) fn decode(decode: &mut Decode<'_>, node: &Node, defaults: &Defaults) 
         key,
         references,
         heal_not_applied: healing.not_applied,
+        // What cannot be told, for want of rights, is no reason to watch less.
+        left_out: if_exists.filter(|path| matches!(path.try_exists(), Ok(false))),
     })
 }
 
@@ -294,6 +301,8 @@ fn check(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::file;
     use super::*;
 
@@ -319,6 +328,26 @@ mod tests {
             for key in form.block_keys {
                 assert!(mentioned(key, ""), "{key} of {}", form.long);
             }
+        }
+    }
+
+    #[test]
+    fn the_schema_for_editors_knows_the_same_keys() {
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../config/monitor.schema.json")).unwrap();
+        let known = |pointer: &str| {
+            let properties = schema.pointer(pointer).unwrap()["properties"].as_object().unwrap();
+            properties.keys().map(String::as_str).collect::<BTreeSet<&str>>()
+        };
+        let set = |keys: &[&'static str]| keys.iter().copied().collect::<BTreeSet<&str>>();
+        assert_eq!(known("/$defs/service"), set(&KEYS));
+        assert_eq!(known("/properties/defaults"), set(&DEFAULT_KEYS));
+        assert_eq!(known("/properties/monitor"), set(&file::MONITOR_KEYS));
+        assert_eq!(known("/$defs/heal/anyOf/2"), set(&heal::KEYS));
+        assert_eq!(known("/$defs/heal/anyOf/2/properties/steps/items/anyOf/2"), set(&heal::STEP_KEYS));
+        for form in &FORMS {
+            let block = known(&format!("/$defs/{}", form.long));
+            assert_eq!(block, set(&[form.block_keys, &["severity"]].concat()), "{}", form.long);
         }
     }
 }

@@ -109,6 +109,11 @@ impl Brake {
         }
     }
 
+    /// How many heals of all services together were made within the last hour.
+    pub(super) fn heals_within_an_hour(&self, now: Duration) -> usize {
+        self.spent.iter().filter(|at| **at > now).count()
+    }
+
     /// What must survive a restart of the monitor.
     pub(super) fn memory(&self, now: Duration) -> Memory {
         let left_ms = |at: Duration| at.saturating_sub(now).as_millis() as u64;

@@ -155,7 +155,7 @@ impl CheckState {
         }
     }
 
-    /// What was counted, by the kind, if it is more than that it passes.
+    /// What was counted, by the kind, if anything was.
     pub(super) fn memory(&self) -> Option<(String, CheckMemory)> {
         let confirmed = match self.confirmed {
             Verdict::Pass => Some(true),
@@ -163,12 +163,14 @@ impl CheckState {
             Verdict::Unknown => None,
         };
         let memory = CheckMemory { failures: self.failures, passes: 0, confirmed };
-        (self.failures > 0).then(|| (self.kind.to_owned(), memory))
+        (self.failures > 0 || self.confirmed != Verdict::Unknown).then(|| (self.kind.to_owned(), memory))
     }
 
-    /// Takes up what an earlier monitor had counted: a failure goes on where it was. That it passed says nothing of now.
-    pub(super) fn recall(&mut self, memories: &BTreeMap<String, CheckMemory>) {
-        let Some(memory) = memories.get(self.kind) else { return };
+    /// Takes up what an earlier monitor had counted: a failure goes on where it was. That it passed says something of now
+    /// only if `is_recent`.
+    pub(super) fn recall(&mut self, memories: &BTreeMap<String, CheckMemory>, is_recent: bool) {
+        let is_worth_it = |memory: &&CheckMemory| memory.failures > 0 || is_recent;
+        let Some(memory) = memories.get(self.kind).filter(is_worth_it) else { return };
         self.failures = memory.failures;
         self.confirmed = match memory.confirmed {
             Some(true) => Verdict::Pass,

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::config::{Heal, HealMode, Step};
-use crate::status::{self, HealPhase, HealResult, HealStatus, Incident, LastHeal, ServiceMemory, State};
+use crate::status::{
+    self, HealPhase, HealResult, HealStatus, HealTotals, Incident, LastHeal, ServiceMemory, State,
+};
 
 use super::intent::Intent;
 use super::{Action, HealId, Inspection, Now, Pressure, SystemPhase, UnitFacts};
@@ -39,6 +41,8 @@ pub(super) struct Healing {
     pub(super) phase: Phase,
     pub(super) incident: Option<Incident>,
     last: Option<LastHeal>,
+    /// How the heals ended, all that there were.
+    totals: HealTotals,
     /// Heals in a row that did not keep it well: the backoff's exponent.
     attempts: u32,
     /// Heals in a row that were cancelled.
@@ -434,6 +438,7 @@ impl Healing {
     }
 
     fn set_result(&mut self, result: HealResult) {
+        self.totals.count(result);
         let in_incident = self.incident.as_mut().and_then(|incident| incident.heals.last_mut());
         for heal in self.last.iter_mut().chain(in_incident) {
             heal.result = heal.result.or(Some(result));
@@ -497,6 +502,7 @@ impl Healing {
             heals_within_an_hour: heals,
             budget: policy.budget,
             phase,
+            totals: self.totals,
             last: self.last.clone(),
             next: is_next.then(|| words_of(self.step(policy))),
             next_at: self.alarm().map(|at| now.wall_at(at)),
@@ -513,6 +519,7 @@ impl Healing {
             attempts: self.attempts,
             pause_ms: left_ms(self.not_before),
             exhausted: self.exhausted,
+            totals: self.totals,
             under_way: self.last.clone().filter(|_| is_open),
             last: self.last.clone(),
             incident: self.incident.clone(),
@@ -533,6 +540,7 @@ impl Healing {
         self.attempts = memory.attempts;
         self.not_before = at(&memory.pause_ms);
         self.exhausted = memory.exhausted;
+        self.totals = memory.totals;
         self.last.clone_from(&memory.last);
         self.incident.clone_from(&memory.incident);
         let was_interrupted = memory.under_way.is_some();

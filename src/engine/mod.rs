@@ -48,8 +48,8 @@ use std::time::Duration;
 use crate::config::{Config, Service as ServiceConfig};
 use crate::probe::{Check, Detail, Report};
 use crate::status::{
-    ConfigInForce, Document, Entry, Hold, Host, Incident, Mode, Monitor, MonitorState, SCHEMA, STALE_AFTER_S,
-    Service, State, Timestamp, Transition,
+    ConfigInForce, Document, Entry, Hold, Host, HostHeals, Incident, Mode, Monitor, MonitorState, SCHEMA,
+    STALE_AFTER_S, Service, State, Timestamp, Transition,
 };
 
 pub use self::facts::{
@@ -194,6 +194,8 @@ pub struct Edition {
     pub host: Host,
     /// Whether the monitor goes on.
     pub state: MonitorState,
+    /// What of the configuration needs a restart of the monitor.
+    pub needs_restart: Option<String>,
 }
 
 /// The engine.
@@ -342,7 +344,7 @@ impl Engine {
 
     /// The document of this moment.
     pub fn document(&self, now: Now, edition: Edition) -> Document {
-        let Edition { sequence, host, state } = edition;
+        let Edition { sequence, host, state, needs_restart } = edition;
         let services: Vec<Service> =
             self.services.iter().map(|service| service.document(now, self.observe)).collect();
         let ok_count = services.iter().filter(|service| service.ok).count() as u32;
@@ -364,8 +366,12 @@ impl Engine {
                 version: self.identity.version.clone(),
                 pid: self.identity.pid,
                 started_at: self.started_at,
-                config: self.config.clone(),
+                config: ConfigInForce { needs_restart, ..self.config.clone() },
                 cannot_heal: self.cannot_heal.clone(),
+                heals: Some(HostHeals {
+                    within_an_hour: self.brake.heals_within_an_hour(now.mono) as u32,
+                    budget: self.heal_budget,
+                }),
             },
             services: services.into_iter().map(|service| (service.key.clone(), service)).collect(),
         }
@@ -505,6 +511,9 @@ impl Engine {
     /// Judges a service anew, and those that need it if its state changed.
     fn evaluate(&mut self, now: Now, place: usize, commands: &mut Vec<Command>) {
         let service = &self.services[place];
+        if service.awaits_first_look(now.mono) {
+            return;
+        }
         let needs: Vec<&Watched> = service.needs.iter().map(|&need| &self.services[need]).collect();
         let judgement = judge(service, &needs, now.mono);
         let record = self.services[place].settle(now, judgement);
@@ -557,5 +566,5 @@ fn explain(report: Report, service: &mut Watched, save: &mut bool) -> Report {
 
 fn in_force(config: &Config, now: Now) -> ConfigInForce {
     let path = config.path.as_ref().map(|path| path.display().to_string());
-    ConfigInForce { path, loaded_at: now.wall, error: None }
+    ConfigInForce { path, loaded_at: now.wall, error: None, needs_restart: None }
 }

@@ -8,7 +8,7 @@ use super::stories::{
 use super::*;
 use crate::config::{CheckConfig, Heal, HealMode, Hook, Step, Timing};
 use crate::probe::{Failure, Severity, systemd};
-use crate::status::{Decision, HealPhase, HealResult, Memory};
+use crate::status::{Decision, HealPhase, HealResult, HealTotals, Memory};
 
 const MINUTE: f64 = 60.0;
 const HOUR: f64 = 3600.0;
@@ -678,4 +678,32 @@ fn rule_15_observing_is_everything_but_the_call() {
     assert!(world.words(Decision::WouldHeal).starts_with("would restart (5 of 5"));
     let memory: Memory = world.engine.memory(world.now());
     assert_eq!(memory.spent_ms, [0; 0], "the host's budget is for what is done");
+}
+
+#[test]
+fn the_totals_of_heals_count_every_end_once_and_only_grow_also_when_the_monitor_is_killed() {
+    let totals = |world: &World| world.document().services["web"].heal.as_ref().unwrap().totals;
+    let mut before = world(vec![healed("web")]);
+    before.answer("web", "port", fails());
+    let mut next_heal_ends = |end: Option<HealEnd>| {
+        before.end = end;
+        let heals = before.heals.len();
+        while before.heals.len() == heals {
+            before.pass(0.25);
+        }
+        before.pass(1.0);
+        (totals(&before), before.heal_phase("web"))
+    };
+    let (failed, _) = next_heal_ends(Some(HealEnd::Failed("the job failed".to_owned())));
+    assert_eq!(failed, HealTotals { failed: 1, ..HealTotals::default() });
+    let (cancelled, _) = next_heal_ends(Some(HealEnd::Cancelled("somebody was faster".to_owned())));
+    assert_eq!(cancelled, HealTotals { cancelled: 1, ..failed });
+    // Killed in the middle of a heal: how that ended nobody knows, but there was one.
+    assert_eq!(next_heal_ends(None), (cancelled, HealPhase::Acting));
+    let memory = before.engine.memory(before.now()).after(Duration::from_secs(1));
+    let mut after = World::of(vec![healed("web")]);
+    after.engine.recall(after.now(), &memory);
+    assert_eq!(totals(&after), HealTotals { interrupted: 1, ..cancelled });
+    let heals = after.document().monitor.heals.unwrap();
+    assert_eq!((heals.within_an_hour, heals.budget), (2, 10), "what was cancelled costs nothing");
 }

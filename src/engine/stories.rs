@@ -7,6 +7,7 @@ use super::publishing::{COALESCE, COALESCE_NEWS};
 use super::*;
 use crate::config::{CheckConfig, Monitor as MonitorConfig, Timing, Viewer};
 use crate::probe::{Detail, Failure, Outcome, Severity, Verdict, http, port};
+use crate::status::Memory;
 
 /// What a service's check answers, and how long that takes.
 pub(super) type Answer = (Outcome, Duration);
@@ -211,7 +212,8 @@ impl World {
     }
 
     pub(super) fn document(&self) -> Document {
-        let edition = Edition { sequence: 1, host: Host::default(), state: MonitorState::Running };
+        let edition =
+            Edition { sequence: 1, host: Host::default(), state: MonitorState::Running, needs_restart: None };
         self.engine.document(self.now(), edition)
     }
 
@@ -728,4 +730,64 @@ fn a_service_that_a_reload_takes_away_ends_its_incident_and_no_other() {
         _ => None,
     });
     assert_eq!(noted.collect::<Vec<_>>(), [(Some("old"), "no longer watched")]);
+}
+
+/// A service that is well, one that is down, and one that needs the first and answers late.
+fn three() -> Vec<ServiceConfig> {
+    vec![service("web"), service("off"), ServiceConfig { depends_on: vec!["web".into()], ..service("late") }]
+}
+
+/// The three, and what a monitor remembers of them that was away for so long.
+fn remembered(away: Duration) -> (World, Memory) {
+    let mut before = World::of(three());
+    before.answer("off", "port", fails()).pass(120.0);
+    assert_eq!((before.state("web"), before.state("off")), (State::Up, State::Down));
+    let memory = before.engine.memory(before.now()).after(away);
+    (before, memory)
+}
+
+fn after(memory: &Memory) -> World {
+    let mut after = World::of(three());
+    after.answer("off", "port", fails()).answer("late", "port", (Outcome::PASS, Duration::from_secs(2)));
+    after.wall_ahead_ms = 125_000;
+    after.engine.recall(after.now(), memory);
+    after
+}
+
+#[test]
+fn a_short_restart_of_the_monitor_changes_no_state_and_nobody_is_told_of_any() {
+    let (before, memory) = remembered(Duration::from_secs(5));
+    let mut after = after(&memory);
+    // As the last document said; and so it stays when all was looked at.
+    assert_eq!((after.state("web"), after.state("off")), (State::Up, State::Down));
+    assert_eq!((after.ok("web"), after.ok("off")), (true, false));
+    assert!(after.reason("off").contains("not looked yet since the monitor was started again"));
+    after.pass(60.0);
+    let since = |world: &World, key: &str| world.document().services[key].since;
+    assert_eq!((since(&after, "web"), since(&after, "off")), (since(&before, "web"), since(&before, "off")));
+    assert_eq!(after.told, [""; 0]);
+    assert_eq!(after.reason("off"), "port: connection refused");
+}
+
+#[test]
+fn what_changed_while_the_monitor_was_away_for_a_moment_is_told_as_the_change_it_is() {
+    let (before, memory) = remembered(Duration::from_secs(5));
+    let mut after = after(&memory);
+    after.answer("web", "port", fails()).answer("off", "port", passes()).pass(30.0);
+    assert_eq!((after.state("web"), after.state("off")), (State::Down, State::Up));
+    let history = &after.document().services["web"].history;
+    let states: Vec<_> = history.iter().map(|change| (change.from, change.to)).collect();
+    assert_eq!(states, [(State::Up, State::Degraded), (State::Degraded, State::Down)]);
+    assert!(before.document().services["web"].since < history[0].at);
+    let late: Vec<_> = after.told.iter().filter(|told| told.starts_with("late")).collect();
+    assert!(late.is_empty(), "nothing is said of it before it was looked at: {late:?}");
+}
+
+#[test]
+fn after_a_longer_absence_nothing_is_believed_that_was_not_seen() {
+    let (_, memory) = remembered(Duration::from_secs(16));
+    let after = after(&memory);
+    assert_eq!((after.state("web"), after.state("off")), (State::Unknown, State::Unknown));
+    let (_, memory) = remembered(Duration::from_secs(1));
+    assert!(memory.of_an_earlier_boot().services.values().all(|service| service.believed.is_none()));
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::config::Service as ServiceConfig;
 use crate::probe::{Results, Verdict};
-use crate::status::{Hold, Service, ServiceMemory, State, Timestamp, Transition};
+use crate::status::{BelievedMemory, Hold, Service, ServiceMemory, State, Timestamp, Transition};
 
 use super::check::{CheckState, Standing};
 use super::heal::{Healing, is_observing};
@@ -27,6 +27,10 @@ pub(super) struct Watched {
     pub(super) state: State,
     since: Timestamp,
     since_mono: Duration,
+    /// For how long it was in its state under the monitor before.
+    lasted_before: Duration,
+    /// Its state is what the monitor before believed.
+    is_recalled: bool,
     reason: Option<String>,
     ok: bool,
     pub(super) last_checked: Option<Timestamp>,
@@ -100,6 +104,8 @@ impl Watched {
             state: State::Unknown,
             since: now.wall,
             since_mono: now.mono,
+            lasted_before: Duration::ZERO,
+            is_recalled: false,
             reason: Some("not looked yet".to_owned()),
             ok: false,
             last_checked: None,
@@ -182,7 +188,18 @@ impl Watched {
         self.reason.as_deref().unwrap_or("all checks pass")
     }
 
-    /// Since when it is in its state.
+    /// Whether it is believed to be as the monitor before left it, until a look at all of it has ended.
+    pub(super) fn awaits_first_look(&self, now: Duration) -> bool {
+        let is_unseen = self.checks.iter().any(|check| !check.has_looked());
+        self.is_recalled && is_unseen && self.overdue(now).is_none()
+    }
+
+    /// For how long it has been in its state.
+    fn lasted(&self, now: Duration) -> Duration {
+        self.lasted_before + now.saturating_sub(self.since_mono)
+    }
+
+    /// Since when it is in its state, as far as this monitor was there.
     pub(super) fn since_mono(&self) -> Duration {
         self.since_mono
     }
@@ -205,13 +222,29 @@ impl Watched {
     /// What must survive a restart of the monitor.
     pub(super) fn memory(&self, now: Duration) -> ServiceMemory {
         let checks = self.checks.iter().filter_map(CheckState::memory).collect();
-        ServiceMemory { checks, end: self.witness.memory(), ..self.healing.memory(now) }
+        let believed = BelievedMemory {
+            state: self.state,
+            ok: self.ok,
+            since: self.since,
+            lasted_ms: u64::try_from(self.lasted(now).as_millis()).unwrap_or(u64::MAX),
+        };
+        let believed = (self.state != State::Unknown).then_some(believed);
+        ServiceMemory { checks, believed, end: self.witness.memory(), ..self.healing.memory(now) }
     }
 
     /// Takes up what an earlier monitor left. Says whether it ended in the middle of a heal.
     pub(super) fn recall(&mut self, memory: &ServiceMemory, seed: u64, now: Duration) -> bool {
         for check in &mut self.checks {
-            check.recall(&memory.checks);
+            check.recall(&memory.checks, memory.believed.is_some());
+        }
+        if let Some(believed) = &memory.believed {
+            (self.state, self.ok, self.since) = (believed.state, believed.ok, believed.since);
+            self.lasted_before = Duration::from_millis(believed.lasted_ms);
+            self.is_recalled = true;
+            self.reason = (believed.state != State::Up)
+                .then(|| "not looked yet since the monitor was started again".to_owned());
+            // The start that it needed grace for is over.
+            self.well_at = matches!(believed.state, State::Up | State::Degraded).then_some(now);
         }
         memory.end.iter().for_each(|end| self.witness.recall(end));
         self.healing.recall(memory, self.config.heal.as_ref(), seed, now)
@@ -250,10 +283,11 @@ impl Watched {
         }
         let transition =
             Transition { at: now.wall, from: self.state, to: judgement.state, reason: self.reason.clone() };
-        let lasted = now.mono.saturating_sub(self.since_mono);
+        let lasted = self.lasted(now.mono);
         self.state = judgement.state;
         self.since = now.wall;
         self.since_mono = now.mono;
+        self.lasted_before = Duration::ZERO;
         self.history.push(transition.clone());
         Some(Record { key: self.config.key.clone(), transition, lasted, incident: None })
     }

@@ -73,7 +73,12 @@ pub async fn look(config: &Config, proc_root: &Path) -> Document {
         let (id, report) = runner.next().await;
         event = Event::Outcome(id, report);
     }
-    let edition = Edition { sequence: 1, host: Figures::new().read(), state: MonitorState::Running };
+    let edition = Edition {
+        sequence: 1,
+        host: Figures::new().read(),
+        state: MonitorState::Running,
+        needs_restart: None,
+    };
     engine.document(now(), edition)
 }
 

@@ -21,6 +21,9 @@ pub struct HealStatus {
     pub budget: u32,
     /// What is going on.
     pub phase: HealPhase,
+    /// How the heals of this service ended, ever since it has been watched.
+    #[serde(default)]
+    pub totals: HealTotals,
     /// The latest heal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<LastHeal>,
@@ -88,6 +91,51 @@ pub enum HealResult {
     Observed,
     /// The monitor ended in the middle of it: nobody knows.
     Interrupted,
+}
+
+/// How many heals ended in which way. They only grow, also across restarts of the monitor, so that whoever reads them
+/// now and then misses none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HealTotals {
+    /// After which the service was well again.
+    pub healed: u64,
+    /// Which did not help, or could not be made.
+    pub failed: u64,
+    /// Which were called off.
+    pub cancelled: u64,
+    /// Of which everything but the call was done.
+    pub observed: u64,
+    /// In the middle of which the monitor ended.
+    pub interrupted: u64,
+}
+
+impl HealTotals {
+    /// One more.
+    pub fn count(&mut self, result: HealResult) {
+        let total = match result {
+            HealResult::Healed => &mut self.healed,
+            HealResult::Failed => &mut self.failed,
+            HealResult::Cancelled => &mut self.cancelled,
+            HealResult::Observed => &mut self.observed,
+            HealResult::Interrupted => &mut self.interrupted,
+        };
+        *total = total.saturating_add(1);
+    }
+
+    /// Whether there was none at all.
+    pub fn is_none(&self) -> bool {
+        *self == HealTotals::default()
+    }
+}
+
+/// What all services together may be healed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostHeals {
+    /// How many heals were made within the last hour.
+    pub within_an_hour: u32,
+    /// How many are allowed within an hour.
+    pub budget: u32,
 }
 
 /// A pause of healing and notices that a person asked for; it always ends by itself.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HealResult, Incident, LastHeal, Timestamp};
+use super::{HealResult, HealTotals, Incident, LastHeal, STALE_AFTER_S, State, Timestamp};
 
 /// Counters, budgets and open incidents. Every time in it is a span that is left from the moment of saving, so no clock
 /// can make it wrong.
@@ -37,6 +37,9 @@ pub struct ServiceMemory {
     pub pause_ms: u64,
     /// The budget was used up: from then on one trial an hour.
     pub exhausted: bool,
+    /// How its heals ended.
+    #[serde(skip_serializing_if = "HealTotals::is_none")]
+    pub totals: HealTotals,
     /// A heal that was decided and of which the end is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub under_way: Option<LastHeal>,
@@ -52,6 +55,22 @@ pub struct ServiceMemory {
     /// What the thresholds had counted, by kind of check.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub checks: BTreeMap<String, CheckMemory>,
+    /// What was believed of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub believed: Option<BelievedMemory>,
+}
+
+/// What was believed of a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BelievedMemory {
+    /// Its state.
+    pub state: State,
+    /// Its verdict.
+    pub ok: bool,
+    /// Since when it was in that state.
+    pub since: Timestamp,
+    /// For how long it has been, in milliseconds.
+    pub lasted_ms: u64,
 }
 
 /// How a unit came to its end.
@@ -80,7 +99,8 @@ pub struct CheckMemory {
 
 impl Memory {
     /// The same after this much time without a monitor. Counters of probes, and how a unit ended, say nothing of now when
-    /// they are older than five minutes.
+    /// they are older than five minutes. What was believed goes on to be believed for as long as readers would not have
+    /// called the last document stale: nobody is told more than that said.
     pub fn after(mut self, elapsed: Duration) -> Memory {
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let less = |spans: &mut Vec<u64>| {
@@ -94,6 +114,12 @@ impl Memory {
         for service in self.services.values_mut() {
             less(&mut service.spent_ms);
             service.pause_ms = service.pause_ms.saturating_sub(elapsed_ms);
+            if elapsed > Duration::from_secs(STALE_AFTER_S.into()) {
+                service.believed = None;
+            }
+            if let Some(believed) = service.believed.as_mut() {
+                believed.lasted_ms = believed.lasted_ms.saturating_add(elapsed_ms);
+            }
             if elapsed > Duration::from_secs(300) {
                 service.checks.clear();
                 service.end = None;
@@ -103,6 +129,12 @@ impl Memory {
                 heal.result = Some(HealResult::Interrupted);
             }
         }
+        self
+    }
+
+    /// The same in another boot: whatever was believed then, everything has been started anew.
+    pub fn of_an_earlier_boot(mut self) -> Memory {
+        self.services.values_mut().for_each(|service| service.believed = None);
         self
     }
 }

@@ -13,9 +13,11 @@ mod time;
 pub(crate) mod worker;
 pub mod write;
 
-pub use healing::{HealMode, HealPhase, HealResult, HealStatus, Hold, Incident, LastHeal};
+pub use healing::{
+    HealMode, HealPhase, HealResult, HealStatus, HealTotals, Hold, HostHeals, Incident, LastHeal,
+};
 pub use ledger::{Decision, Entry};
-pub use memory::{CheckMemory, EndMemory, Memory, ServiceMemory};
+pub use memory::{BelievedMemory, CheckMemory, EndMemory, Memory, ServiceMemory};
 pub use time::Timestamp;
 
 use indexmap::IndexMap;
@@ -97,6 +99,19 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, from worst to best.
+    pub const ALL: [State; 9] = [
+        State::Down,
+        State::Unstable,
+        State::Degraded,
+        State::Unknown,
+        State::Starting,
+        State::Blocked,
+        State::Held,
+        State::Stopped,
+        State::Up,
+    ];
+
     /// The word in the document, in the log and on the page.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -158,6 +173,9 @@ pub struct Monitor {
     /// Why healing cannot act on this machine, whatever the configuration says: no permission, no D-Bus.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cannot_heal: Option<String>,
+    /// The heals of all services together; absent in documents of a monitor that did not tell yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heals: Option<HostHeals>,
 }
 
 /// Whether the monitor that wrote the document is still at work.
@@ -181,6 +199,9 @@ pub struct ConfigInForce {
     /// Why a newer file is not in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What of it is not in force before the monitor is restarted: where the document and the state are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_restart: Option<String>,
 }
 
 /// One service.

@@ -46,10 +46,14 @@ impl Moment {
         }
     }
 
+    fn is_in_the_boot_of(&self, saved: &Saved) -> bool {
+        !self.boot_id.is_empty() && self.boot_id == saved.boot_id
+    }
+
     /// How long before this moment the file was saved; never negative.
     fn since(&self, saved: &Saved) -> Duration {
         let uptime_then = Duration::from_millis(saved.uptime_ms);
-        if !self.boot_id.is_empty() && self.boot_id == saved.boot_id {
+        if self.is_in_the_boot_of(saved) {
             return self.uptime.saturating_sub(uptime_then);
         }
         let by_wall = self.wall.as_millis().saturating_sub(saved.saved_at.as_millis());
@@ -98,8 +102,9 @@ pub fn load(state_dir: &Path, now: &Moment) -> Loaded {
             return Loaded { memory: Memory::default(), warning: Some(warning) };
         }
     };
-    let elapsed = now.since(&saved);
-    Loaded { memory: saved.memory.after(elapsed), warning: None }
+    let (elapsed, is_same_boot) = (now.since(&saved), now.is_in_the_boot_of(&saved));
+    let memory = saved.memory.after(elapsed);
+    Loaded { memory: if is_same_boot { memory } else { memory.of_an_earlier_boot() }, warning: None }
 }
 
 fn parse(bytes: &[u8]) -> io::Result<Saved> {

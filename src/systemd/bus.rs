@@ -8,6 +8,7 @@ mod watch;
 mod inspect;
 mod act;
 mod permission;
+mod survey;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use super::unit::{Permission, UnitCall, UnitState};
 use crate::engine::{HealEnd, SystemPhase, UnitFacts};
 
 pub use services::RunningService;
+pub use survey::{ClockSync, InstalledUnit, Survey};
 pub use watch::Watch;
 
 /// No call waits longer than this for its answer: a stopped bus daemon takes calls and never answers.
@@ -152,6 +154,15 @@ impl Bus {
     /// Whether we may do this to the unit, by asking for what systemd checks and then refuses; 5 s at most.
     pub async fn may_heal(&self, call: UnitCall, unit: &str) -> Permission {
         permission::may_heal(&self.address, call, unit).await
+    }
+
+    /// What systemd says of an installation: these units, and the machine around them; 5 s at most. Names as for
+    /// [`Bus::units`].
+    ///
+    /// # Errors
+    /// When systemd could not be asked, or took too long.
+    pub async fn survey(&self, names: &[&str]) -> Result<Survey, BusError> {
+        survey::survey(&self.address, names).await
     }
 
     /// Runs one question on the connection. The connection is taken out for that time, so that an error, a timeout

@@ -3,5 +3,5 @@
 mod bus;
 mod unit;
 
-pub use bus::{Bus, BusAddress, BusError, RunningService, Watch};
+pub use bus::{Bus, BusAddress, BusError, ClockSync, InstalledUnit, RunningService, Survey, Watch};
 pub use unit::{Details, Exit, Permission, Sign, Told, UnitCall, UnitState};

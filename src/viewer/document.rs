@@ -86,10 +86,15 @@ impl Written {
         Written { fingerprint: fingerprint(&bytes), bytes, head, total, fail_count }
     }
 
+    /// A part of the document, understood. The file was only looked at for the parts that every viewer needs.
+    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        serde_json::from_slice(&self.bytes)
+    }
+
     /// The services by key. Parsed anew at each call, which takes 3 ms for a thousand: kept, they would double the
     /// memory for the rarest of the questions.
     pub(super) fn services(&self) -> IndexMap<String, &RawValue> {
-        let parts: Parts<'_> = serde_json::from_slice(&self.bytes).expect("it was parsed when it was read");
+        let parts: Parts<'_> = self.parse().expect("it was parsed when it was read");
         parts.services
     }
 }

@@ -5,17 +5,21 @@
 //! clients, a good one waited over 10 s in 2 of 15 runs, and a browser opens silent connections just in case. A
 //! connection that is reset early panics a thread of that pool. Neither a body nor an endless head is limited there.
 
-use std::io::{self, Read};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
 
 use super::http::SECURITY_HEADERS;
 use super::lines::Lines;
 use super::sending::{self, Sending};
+use super::under_way::{Pass, UnderWay};
 
 /// Connections at a time. Each costs a thread with a small stack; a silent one is closed after [`FIRST_WAIT`]. The
 /// unit's TasksMax leaves room for as many and the viewer's own threads.
@@ -26,8 +30,10 @@ const STACK_BYTES: usize = 128 * 1024;
 const HEAD_BYTES: usize = 8 * 1024;
 const HEADERS: usize = 64;
 
-/// How long a new connection may take for its first head, and a kept one for its next.
+/// How long a head may take: of a new connection from its begin, of a kept one from its first byte.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a kept connection may say nothing.
 const NEXT_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a client that was answered may go on sending what nobody reads.
@@ -39,12 +45,44 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Headers that are passed on. No other has a meaning to the viewer.
 const PASSED_ON: [&str; 3] = ["Host", "Accept", "If-None-Match"];
 
-/// Accepts until told to stop. It never gives up by itself: whether anybody is reached is for the self-probe to tell.
-pub(super) fn accept(listener: &Socket, lines: &Arc<Lines>, stopping: &AtomicBool) {
+/// The front at work.
+pub(super) struct Front {
+    /// Ends the thread that accepts by going away.
+    going_on: PipeWriter,
+    accepting: JoinHandle<()>,
+    under_way: Arc<UnderWay>,
+}
+
+impl Front {
+    /// Accepts from now on. It never gives up by itself: whether anybody is reached is for the self-probe to tell.
+    ///
+    /// # Errors
+    /// When the system is at its limit of file descriptors or threads.
+    pub(super) fn open(listener: Socket, lines: Arc<Lines>) -> io::Result<Front> {
+        // Who is gone again before being accepted must not keep the others, and the end, waiting.
+        listener.set_nonblocking(true)?;
+        let (end, going_on) = io::pipe()?;
+        let under_way = Arc::new(UnderWay::default());
+        let counted = under_way.clone();
+        let thread = std::thread::Builder::new().name("viewer-front".to_owned());
+        let accepting = thread.spawn(move || accept(&listener, &end, &lines, &counted))?;
+        Ok(Front { going_on, accepting, under_way })
+    }
+
+    /// Accepts nobody any more, closes the socket, and waits for the requests that are under way, at most so long.
+    pub(super) fn close(self, patience: Duration) {
+        drop(self.going_on);
+        // A fault in that thread has ended it, which is all that is wanted.
+        let _ = self.accepting.join();
+        self.under_way.end(patience);
+    }
+}
+
+fn accept(listener: &Socket, end: &PipeReader, lines: &Arc<Lines>, under_way: &Arc<UnderWay>) {
     let open = Arc::new(AtomicUsize::new(0));
     let sending = Arc::new(Sending::default());
-    while !stopping.load(Ordering::Acquire) {
-        let Ok((client, _)) = listener.accept() else {
+    while let Some(client) = next_client(listener, end) {
+        let Ok(client) = client else {
             std::thread::sleep(PAUSE);
             continue;
         };
@@ -53,9 +91,11 @@ pub(super) fn accept(listener: &Socket, lines: &Arc<Lines>, stopping: &AtomicBoo
             turn_away(&client);
             continue;
         }
-        let (lines, sending) = (lines.clone(), sending.clone());
+        let (lines, sending, under_way) = (lines.clone(), sending.clone(), under_way.clone());
+        // Under way from here on: its request may be here already.
+        let pass = under_way.begin();
         let conversation = move |client: &Socket| {
-            converse(client, &lines, &sending);
+            converse(client, &lines, &sending, &under_way, pass);
             drop(place);
         };
         attend(client, conversation, |job| {
@@ -63,6 +103,18 @@ pub(super) fn accept(listener: &Socket, lines: &Arc<Lines>, stopping: &AtomicBoo
             thread.stack_size(STACK_BYTES).spawn(job).map(drop)
         });
     }
+}
+
+/// Waits for the next client, and for the end, where there is none. Another way to end a thread that accepts is to shut
+/// its socket down. But a socket of systemd is shared with it, and would be shut down for systemd and for all who wait in
+/// its queue: this way the next viewer serves them.
+fn next_client(listener: &Socket, end: &PipeReader) -> Option<io::Result<Socket>> {
+    let mut both = [PollFd::new(end, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
+    if let Err(error) = poll(&mut both, None) {
+        return Some(Err(error.into()));
+    }
+    let is_over = !both[0].revents().is_empty();
+    (!is_over).then(|| listener.accept().map(|(client, _)| client))
 }
 
 /// Has a client answered by a thread of its own, which `spawn` starts. One for which there is none is told so.
@@ -100,15 +152,34 @@ impl Drop for Place {
     }
 }
 
-/// Answers one client until it, or what it sent, ends the conversation.
-fn converse(client: &Socket, lines: &Lines, sending: &Sending) {
+/// Answers one client until it, or what it sent, or the viewer's end, ends the conversation.
+fn converse(
+    client: &Socket,
+    lines: &Lines,
+    sending: &Sending,
+    under_way: &Arc<UnderWay>,
+    mut pass: Option<Pass>,
+) {
     sending::bound_buffer(client);
     let mut received = Vec::new();
-    let mut wait = FIRST_WAIT;
-    while let Ok(Conversation::GoesOn) = turn(client, &mut received, wait, lines, sending) {
-        wait = NEXT_WAIT;
+    while pass.is_some()
+        && let Ok(Conversation::GoesOn) = turn(client, &mut received, FIRST_WAIT, lines, sending)
+    {
+        // Nobody waits for a client that has nothing to ask.
+        drop(pass.take());
+        if !received.is_empty() || says_something(client, NEXT_WAIT) {
+            pass = under_way.begin();
+        }
     }
+    drop(pass);
     hang_up(client);
+}
+
+/// Waits for the client's next byte, or its end. False when there was none in time.
+fn says_something(client: &Socket, wait: Duration) -> bool {
+    let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+    poll(&mut [PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)], Some(&wait))
+        .is_ok_and(|count| count > 0)
 }
 
 /// Whether another request can follow.

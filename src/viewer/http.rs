@@ -124,11 +124,13 @@ impl Problem {
             return Response::json(self.status, self);
         }
         let (error, hint) = (escape(&self.error), escape(&self.hint));
+        // Relative, since a proxy may show all this below a path.
+        let up = "../".repeat(request.path().matches('/').count().saturating_sub(1));
         let page = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{error}</title>\n\
-             <link rel=\"stylesheet\" href=\"/static/status.css\">\n<h1>{error}</h1>\n<p>{hint}</p>\n\
-             <p><a href=\"/\">To the status page</a></p>\n</html>\n"
+             <link rel=\"stylesheet\" href=\"{up}static/status.css\">\n<h1>{error}</h1>\n<p>{hint}</p>\n\
+             <p><a href=\"./{up}\">To the status page</a></p>\n</html>\n"
         );
         Response::new(self.status, HTML, page.into_bytes())
     }
@@ -184,6 +186,16 @@ mod tests {
             Request { target: "/x".into(), accept: Some("text/html,*/*;q=0.8".into()), ..Request::default() };
         let page = String::from_utf8(problem.response(&request).body.into_owned()).unwrap();
         assert!(page.contains("no &lt;b&gt;") && !page.contains("<b>"), "{page}");
+        for (path, style, top) in [
+            ("/x", "static/status.css", "./"),
+            ("/x/y?z=/", "../static/status.css", "./../"),
+            ("", "static/status.css", "./"),
+        ] {
+            request.target = path.into();
+            let page = String::from_utf8(problem.response(&request).body.into_owned()).unwrap();
+            let links = [format!("href=\"{style}\""), format!("href=\"{top}\"")];
+            assert!(links.iter().all(|link| page.contains(link)), "{path}: {page}");
+        }
         request.target = "/api/x".into();
         let json = problem.response(&request).body.into_owned();
         assert_eq!(json, b"{\"error\":\"no <b>\",\"hint\":\"look\"}\n");

@@ -39,7 +39,7 @@ pub(super) fn open(
 }
 
 /// Where an internet socket really is.
-fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+pub(super) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
     let address = socket.local_addr()?.as_socket();
     address.ok_or_else(|| io::Error::other("it is not an internet socket"))
 }

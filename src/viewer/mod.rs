@@ -1,17 +1,20 @@
 //! The viewer: fixed addresses -> responses. It shows what the monitor wrote and can do nothing to the machine.
 //!
 //! ```text
-//!  listen -> front -> lines -> server -> routes -+-> pages   built into the binary
-//!  socket    clients           tiny_http         +-> source  status.json, or live checks, or nothing; and why
-//!                                                |     document: the bytes as written, with a word on top
-//!                                                +-> hosts   whom the browser thinks it talks to
+//!  listen,      clients          tiny_http          +-> pages   built into the binary
+//!  inherited -> front -> lines -> server -> routes -+-> source  status.json, or live checks, or nothing; and why
+//!                                                   |     document: the bytes as written, with a word on top
+//!                                                   |     metrics: the same for Prometheus; exposition: its formats
+//!                                                   +-> hosts   whom the browser thinks it talks to
 //! ```
 //!
 //! Nothing here starts from green: what is old, broken or missing is shown as that, and `/health` answers 200 only
 //! while a monitor writes and every service is ok.
 
 mod listen;
+mod inherited;
 mod front;
+mod under_way;
 mod lines;
 mod sending;
 mod server;
@@ -19,6 +22,8 @@ mod routes;
 mod source;
 mod document;
 mod live;
+mod metrics;
+mod exposition;
 mod pages;
 mod hosts;
 mod http;
@@ -35,6 +40,7 @@ use socket2::Socket;
 use crate::config::{self, Listen};
 use crate::status::{Document, Timestamp, read};
 use hosts::Hosts;
+pub use inherited::Inherited;
 use listen::Leftover;
 use pages::Pages;
 use routes::Site;
@@ -53,6 +59,8 @@ pub type OwnerOf = Box<dyn Fn(SocketAddr) -> Option<String> + Send + Sync>;
 
 /// What a viewer needs to know.
 pub struct Options {
+    /// The socket that systemd opened for it. Then neither `listen` nor `port_fallback` is asked.
+    pub inherited: Option<Inherited>,
     /// Where it listens.
     pub listen: Listen,
     /// Whether it takes one of the next 20 ports when that one is taken.
@@ -81,6 +89,7 @@ impl Options {
     /// The configured settings, the machine's own clock and `/proc`, no live checks, no address file.
     pub fn new(viewer: &config::Viewer, status_file: PathBuf) -> Options {
         Options {
+            inherited: None,
             listen: viewer.listen.clone(),
             port_fallback: viewer.port_fallback,
             refresh: viewer.refresh,
@@ -139,6 +148,15 @@ pub enum BindError {
         /// The socket.
         path: PathBuf,
     },
+    /// What systemd handed over is nothing to listen on.
+    #[error(
+        "cannot listen on what systemd handed over: {what}. The viewer takes one stream socket that listens: give its \
+         .socket unit a single ListenStream= with an address or a path, and Accept=no"
+    )]
+    Inherited {
+        /// What is wrong with it.
+        what: String,
+    },
     /// The unix socket cannot be made.
     #[error("cannot listen on unix:{}: {source}. The folder must exist and be writable", path.display())]
     Socket {
@@ -194,14 +212,19 @@ pub struct Viewer {
 impl Viewer {
     /// Takes the address.
     pub fn bind(options: Options) -> Result<Viewer, BindError> {
-        let (socket, address) = listen::open(&options.listen, options.port_fallback, &options.owner_of)?;
+        let is_ours = options.inherited.is_none();
+        let (socket, address) = match options.inherited {
+            Some(inherited) => inherited.take()?,
+            None => listen::open(&options.listen, options.port_fallback, &options.owner_of)?,
+        };
         let names = hosts::own_names(&options.proc_root);
         let host = names.first().map_or("this host", String::as_str);
         let pages = Pages::new(options.title.as_deref().unwrap_or(host), options.refresh);
         let boot = read::Boot::of(&options.proc_root);
         let own_socket = match &address {
-            Listen::Unix(path) => Some(Leftover(path.clone())),
-            Listen::Tcp(_) => None,
+            // The file of a socket of systemd is systemd's.
+            Listen::Unix(path) if is_ours => Some(Leftover(path.clone())),
+            Listen::Unix(_) | Listen::Tcp(_) => None,
         };
         let addr_file = options.addr_file.and_then(|path| listen::write_address(&path, &address));
         let leftovers = own_socket.into_iter().chain(addr_file).collect();
@@ -228,7 +251,7 @@ impl Viewer {
     pub fn run(self, stop: Receiver<()>) -> Result<(), RunError> {
         let site = self.site;
         let handler: Handler = Arc::new(move |request| site.answer(request));
-        let end = server::serve(&self.socket, &handler, &stop, self.self_probe, &self.address);
+        let end = server::serve(self.socket, &handler, &stop, self.self_probe, &self.address);
         drop(self.leftovers);
         end.map_err(|reason| RunError {
             address: match &self.address {

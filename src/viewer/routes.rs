@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::hosts::Hosts;
 use super::http::{JSON, Method, Problem, Request, Response, SECURITY_HEADERS};
+use super::metrics::metrics;
 use super::pages::Pages;
 use super::source::{Data, Snapshot, Source};
 
@@ -16,27 +17,29 @@ pub(super) struct Site {
     pub(super) source: Source,
 }
 
-type Answer = fn(&Site, &str) -> Result<Response, Problem>;
+/// Gets the request, and of its path what [`At`] left open.
+type Answer = fn(&Site, &Request, &str) -> Result<Response, Problem>;
 
 /// Where an answer is found.
 enum At {
     /// Exactly there.
     Path(&'static str),
-    /// At anything directly below; the answer gets the rest of the path.
+    /// At anything directly below.
     Below(&'static str),
 }
 
 const ROUTES: &[(At, Answer)] = &[
-    (At::Path("/"), |site, _| Ok(site.pages.index.response())),
-    (At::Path("/admin"), |site, _| Ok(site.pages.admin.response())),
-    (At::Path("/static/status.js"), |site, _| Ok(site.pages.script.response())),
-    (At::Path("/static/status.css"), |site, _| Ok(site.pages.style.response())),
-    (At::Path("/favicon.svg"), |site, _| Ok(site.pages.icon.response())),
-    (At::Path("/favicon.ico"), |_, _| Ok(moved("/favicon.svg"))),
-    (At::Path("/api/status"), |site, _| Ok(status(&site.source.snapshot()))),
-    (At::Below("/api/status/"), |site, key| service(&site.source.snapshot(), key)),
-    (At::Path("/health"), |site, _| Ok(health(&site.source.snapshot()))),
-    (At::Path("/livez"), |_, _| Ok(alive())),
+    (At::Path("/"), |site, _, _| Ok(site.pages.index.response())),
+    (At::Path("/admin"), |site, _, _| Ok(site.pages.admin.response())),
+    (At::Path("/static/status.js"), |site, _, _| Ok(site.pages.script.response())),
+    (At::Path("/static/status.css"), |site, _, _| Ok(site.pages.style.response())),
+    (At::Path("/favicon.svg"), |site, _, _| Ok(site.pages.icon.response())),
+    (At::Path("/favicon.ico"), |_, _, _| Ok(moved("favicon.svg"))),
+    (At::Path("/api/status"), |site, _, _| Ok(status(&site.source.snapshot()))),
+    (At::Below("/api/status/"), |site, _, key| service(&site.source.snapshot(), key)),
+    (At::Path("/metrics"), |site, request, _| metrics(&site.source.snapshot(), request.accept.as_deref())),
+    (At::Path("/health"), |site, _, _| Ok(health(&site.source.snapshot()))),
+    (At::Path("/livez"), |_, _, _| Ok(alive())),
 ];
 
 impl Site {
@@ -70,10 +73,10 @@ impl Site {
         let path = request.path();
         for (at, answer) in ROUTES {
             match at {
-                At::Path(known) if path == *known => return answer(self, path),
+                At::Path(known) if path == *known => return answer(self, request, ""),
                 At::Below(folder) => {
                     if let Some(rest) = path.strip_prefix(folder) {
-                        return answer(self, rest);
+                        return answer(self, request, rest);
                     }
                 }
                 At::Path(_) => {}
@@ -178,6 +181,7 @@ fn alive() -> Response {
     Response::json(200, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
+/// `to` is relative, since a proxy may show all this below a path.
 fn moved(to: &'static str) -> Response {
     Response::new(301, "text/plain; charset=utf-8", to.as_bytes()).with("Location", to)
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tiny_http::{Header, Server};
 
-use super::front;
+use super::front::Front;
 use super::http::{Method, Request, Response};
 use super::lines::{self, Lines};
 use crate::config::Listen;
@@ -35,39 +35,35 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// So many self-probes in a row without an answer end the viewer. One may be lost in a burst of connections.
 const PROBE_FAILURES: u32 = 2;
 
-/// How long an orderly stop waits for answers that are being made.
+/// How long an orderly stop waits for clients that are being answered, and then for the workers.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
 
 /// A handler of requests, called by several workers at a time.
 pub(super) type Handler = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
 
-/// Serves until `stop` says so or its sender is gone, or until the viewer is found dead; the error says how.
+/// Serves until `stop` says so or its sender is gone, or until the viewer is found dead; the error says how. Then the
+/// socket is closed; one that systemd holds as well lives on there, with all who wait in its queue.
 pub(super) fn serve(
-    socket: &Socket,
+    socket: Socket,
     handler: &Handler,
     stop: &Receiver<()>,
     probe_every: Duration,
     address: &Listen,
 ) -> Result<(), String> {
     let stopping = Arc::new(AtomicBool::new(false));
-    let crew = Crew::start(handler, &stopping).map_err(|error| format!("it cannot start: {error}"))?;
-    let started = open_front(socket, crew.lines.clone(), stopping.clone());
-    let end = match started {
-        Ok(()) => supervise(stop, probe_every, || self_probe(address, PROBE_TIMEOUT)),
-        Err(error) => Err(format!("it cannot start: {error}")),
+    let cannot = |error: io::Error| format!("it cannot start: {error}");
+    let crew = Crew::start(handler, &stopping).map_err(cannot)?;
+    let end = match Front::open(socket, crew.lines.clone()) {
+        Ok(front) => {
+            let end = supervise(stop, probe_every, || self_probe(address, PROBE_TIMEOUT));
+            front.close(STOP_WITHIN);
+            end
+        }
+        Err(error) => Err(cannot(error)),
     };
     stopping.store(true, Ordering::Release);
-    // Frees the port at once and wakes the front for good. It fails only if that was done already.
-    let _ = socket.shutdown(Shutdown::Both);
     crew.dismiss();
     end
-}
-
-fn open_front(socket: &Socket, lines: Arc<Lines>, stopping: Arc<AtomicBool>) -> io::Result<()> {
-    let listener = socket.try_clone()?;
-    let thread = std::thread::Builder::new().name("viewer-front".to_owned());
-    thread.spawn(move || front::accept(&listener, &lines, &stopping))?;
-    Ok(())
 }
 
 /// The server, its workers and the lines to it.
@@ -189,12 +185,15 @@ fn supervise(
     Ok(())
 }
 
-/// Asks the viewer at `address` whether it is alive. Being turned away for too many connections is a sign of life.
+/// Asks the viewer at `address` whether it is alive. Being turned away for too many connections is a sign of life, and not
+/// being let in, by the mode of a socket that is systemd's, is no sign of anything.
 fn self_probe(address: &Listen, timeout: Duration) -> Result<(), String> {
-    ask(address, timeout).map_err(|error| error.to_string()).and_then(|status| match status.as_slice() {
-        b"HTTP/1.1 200" | b"HTTP/1.1 503" => Ok(()),
-        other => Err(format!("it answered {:?}", String::from_utf8_lossy(other))),
-    })
+    match ask(address, timeout) {
+        Ok(status) if status == b"HTTP/1.1 200" || status == b"HTTP/1.1 503" => Ok(()),
+        Ok(other) => Err(format!("it answered {:?}", String::from_utf8_lossy(&other))),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The first twelve bytes of the answer: version and status.

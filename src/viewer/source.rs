@@ -84,6 +84,10 @@ pub(super) enum Data {
 }
 
 impl Data {
+    /// All that [`Data::as_str`] says.
+    pub(super) const WORDS: [&'static str; 7] =
+        ["fresh", "stale", "earlier_boot", "stopped", "future", "live", "none"];
+
     /// Whether what the document says holds now, and a monitor stands behind it.
     pub(super) fn is_fresh(self) -> bool {
         self == Data::File(Freshness::Fresh)
@@ -94,7 +98,7 @@ impl Data {
         !self.is_fresh() && self != Data::Live
     }
 
-    /// `fresh`, `stale`, `earlier_boot`, `stopped`, `future`, `live`, `none`.
+    /// The word for it: one of [`Data::WORDS`].
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Data::File(freshness) => freshness.as_str(),

@@ -159,6 +159,15 @@ fn accepts(_: &Path, port: u16) -> bool {
 
 /// nginx with these lines in its `server` block, beside `listen`. `@` in them stands for its folder.
 pub(crate) fn nginx(listen_options: &str, lines: &str, files: &[(&str, &str)]) -> Option<Server> {
+    let site = |folder: &Path, port: u16| {
+        let lines = lines.replace('@', &folder.display().to_string());
+        format!("server {{\nlisten 127.0.0.1:{port} {listen_options};\n{lines}\n}}\n")
+    };
+    nginx_with(site, files)
+}
+
+/// nginx with what `site` says in its `http` block, for this folder and port.
+pub(crate) fn nginx_with(site: impl Fn(&Path, u16) -> String, files: &[(&str, &str)]) -> Option<Server> {
     let command = |folder: &Path, port: u16| {
         for (name, content) in files {
             std::fs::write(folder.join(name), content).unwrap();
@@ -168,16 +177,29 @@ pub(crate) fn nginx(listen_options: &str, lines: &str, files: &[(&str, &str)]) -
             .iter()
             .map(|kind| format!("{kind}_temp_path {shown}/{kind};\n"))
             .collect();
-        let lines = lines.replace('@', &shown.to_string());
         let config = format!(
             "daemon off;\nmaster_process off;\npid {shown}/pid;\nerror_log {shown}/error.log;\nevents {{}}\n\
-             http {{\n{temp}access_log off;\n\
-             server {{\nlisten 127.0.0.1:{port} {listen_options};\n{lines}\n}}\n}}\n"
+             http {{\n{temp}access_log off;\n{}}}\n",
+            site(folder, port)
         );
         std::fs::write(folder.join("nginx.conf"), config).unwrap();
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
         command.arg("-e").arg(folder.join("error.log"));
+        command
+    };
+    start(command, accepts)
+}
+
+/// Caddy with this Caddyfile for a port. It keeps nothing outside its folder.
+pub(crate) fn caddy(caddyfile: impl Fn(u16) -> String) -> Option<Server> {
+    let command = |folder: &Path, port: u16| {
+        std::fs::write(folder.join("Caddyfile"), caddyfile(port)).unwrap();
+        let mut command = Command::new("caddy");
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(folder.join("Caddyfile"));
+        for variable in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
+            command.env(variable, folder);
+        }
         command
     };
     start(command, accepts)

@@ -2,7 +2,7 @@
 
 use crate::stage::{Stage, document};
 
-const ROUTES: [(&str, u16, &str); 9] = [
+const ROUTES: [(&str, u16, &str); 10] = [
     ("/", 200, "text/html; charset=utf-8"),
     ("/admin", 200, "text/html; charset=utf-8"),
     ("/static/status.js", 200, "text/javascript; charset=utf-8"),
@@ -10,6 +10,7 @@ const ROUTES: [(&str, u16, &str); 9] = [
     ("/favicon.svg", 200, "image/svg+xml"),
     ("/api/status", 200, "application/json"),
     ("/api/status/flask_web", 200, "application/json"),
+    ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"),
     ("/health", 200, "application/json"),
     ("/livez", 200, "application/json"),
 ];
@@ -80,7 +81,7 @@ fn a_query_is_ignored_and_the_old_icon_address_leads_to_the_new() {
     let viewer = Stage::with(&document(&["flask_web"])).run();
     assert_eq!(viewer.get("/api/status?t=1").status, 200);
     let icon = viewer.get("/favicon.ico");
-    assert_eq!((icon.status, icon.header("Location")), (301, Some("/favicon.svg")));
+    assert_eq!((icon.status, icon.header("Location")), (301, Some("favicon.svg")));
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Getting a port, keeping it, and what clients do to it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use socket2::SockRef;
 use wellkeep::config::Listen;
-use wellkeep::viewer::{Options, Viewer};
+use wellkeep::viewer::{Inherited, Options, Viewer};
 
 use crate::stage::{Reply, Stage, document, run};
 
@@ -115,6 +117,167 @@ fn a_unix_socket_serves_and_goes_away_and_a_leftover_is_replaced() {
     assert!(error.contains("somebody answers there already"), "{error}");
     viewer.stop().unwrap();
     assert!(!path.exists());
+}
+
+/// As systemd hands it over.
+fn inherited(fds: Vec<OwnedFd>) -> Option<Inherited> {
+    let name = Some("wellkeep-viewer.socket".to_owned());
+    Some(Inherited { handed_over: fds.into_iter().map(|fd| (name.clone(), fd)).collect() })
+}
+
+/// A viewer on a socket of systemd, of which systemd, here the test, keeps its own end.
+fn activated(stage: &Stage, socket: OwnedFd) -> Viewer {
+    // It would be refused if it were asked.
+    let elsewhere = at(stage, "192.0.2.7:0".parse().unwrap());
+    Viewer::bind(Options { inherited: inherited(vec![socket]), ..elsewhere }).unwrap()
+}
+
+const ASKING: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn a_socket_of_systemd_outlives_the_viewer_and_who_waits_in_it_is_served_by_the_next() {
+    let stage = Stage::with(&document(&["flask_web"]));
+    let (systemd, address) = taken();
+    let socket = || systemd.try_clone().unwrap().into();
+    let first = run(activated(&stage, socket()));
+    assert_eq!(first.address, address);
+    assert_eq!(first.get("/livez").status, 200);
+    first.stop().unwrap();
+
+    // Nobody accepts. A client that was refused could not ask.
+    let mut waiting = std::net::TcpStream::connect(address).unwrap();
+    waiting.write_all(ASKING).unwrap();
+    let second = run(activated(&stage, socket()));
+    let mut reply = Vec::new();
+    waiting.read_to_end(&mut reply).unwrap();
+    assert_eq!(Reply::parse(&reply).status, 200);
+    assert!(SockRef::from(&systemd).tcp_nodelay().unwrap(), "an answer would wait for a delayed ACK");
+    second.stop().unwrap();
+    assert!(SockRef::from(&systemd).is_listener().unwrap());
+}
+
+#[test]
+fn the_file_of_a_unix_socket_of_systemd_stays() {
+    let stage = Stage::with(&document(&["flask_web"]));
+    let path = stage.folder.path().join("viewer.sock");
+    let systemd = UnixListener::bind(&path).unwrap();
+    for _ in 0..2 {
+        let viewer = activated(&stage, systemd.try_clone().unwrap().into());
+        assert_eq!(viewer.address(), &Listen::Unix(path.clone()));
+        let viewer = run(viewer);
+        let mut connection = UnixStream::connect(&path).unwrap();
+        connection.write_all(ASKING).unwrap();
+        let mut reply = Vec::new();
+        connection.read_to_end(&mut reply).unwrap();
+        assert_eq!(Reply::parse(&reply).status, 200);
+        viewer.stop().unwrap();
+        assert!(path.exists());
+    }
+}
+
+#[test]
+fn the_self_probe_is_content_with_a_socket_of_systemd() {
+    let stage = Stage::new();
+    let (systemd, address) = taken();
+    let viewer = Viewer::bind(Options {
+        inherited: inherited(vec![systemd.try_clone().unwrap().into()]),
+        self_probe: Duration::from_millis(1),
+        ..at(&stage, address)
+    });
+    let viewer = run(viewer.unwrap());
+    for _ in 0..100 {
+        assert_eq!(viewer.get("/livez").status, 200);
+    }
+    viewer.stop().unwrap();
+}
+
+#[test]
+fn what_is_no_single_stream_socket_that_listens_is_refused_with_what_to_write() {
+    let stage = Stage::new();
+    let refusal = |fds| error_of(Options { inherited: inherited(fds), ..stage.options() });
+    let (connected, _other_end) = UnixStream::pair().unwrap();
+    let unconnected = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let path = stage.folder.path().join("file");
+    for (what, fd) in [
+        ("no stream socket", OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap())),
+        ("no stream socket", UnixDatagram::unbound().unwrap().into()),
+        ("a socket that does not listen", connected.into()),
+        ("a socket that does not listen", unconnected.into()),
+        ("no socket that can be used", std::fs::File::create(path).unwrap().into()),
+    ] {
+        let error = refusal(vec![fd]);
+        assert!(error.starts_with(&format!("cannot listen on what systemd handed over: {what}")), "{error}");
+        assert!(error.contains("a single ListenStream="), "{error}");
+    }
+    let (one, _) = taken();
+    let (two, _) = taken();
+    let error = refusal(vec![one.into(), two.into()]);
+    assert!(error.contains("handed over: 2 sockets or files"), "{error}");
+}
+
+/// `wellkeep serve` with its stdin moved to where systemd puts sockets, and these variables.
+fn serve_with(stdin: OwnedFd, variables: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("{variables} exec \"$0\" serve --config /nonexistent 3<&0 </dev/null");
+    command.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_wellkeep"));
+    command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.env_remove("JOURNAL_STREAM").env_remove("WELLKEEP_LISTEN").env_remove("NOTIFY_SOCKET");
+    command
+}
+
+#[test]
+fn the_command_takes_the_socket_and_says_that_it_decides() {
+    let (systemd, address) = taken();
+    let variables =
+        "LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=wellkeep-viewer.socket WELLKEEP_LISTEN=192.0.2.7:1";
+    let mut viewer = serve_with(systemd.into(), variables).spawn().unwrap();
+    // It connects whether or not somebody accepts yet.
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    client.write_all(ASKING).unwrap();
+    let mut reply = Vec::new();
+    client.read_to_end(&mut reply).unwrap();
+    assert_eq!(Reply::parse(&reply).status, 200);
+    let id = viewer.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    let mut log = String::new();
+    viewer.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(viewer.wait().unwrap().success(), "{log}");
+    let told = format!("serving on the socket of wellkeep-viewer.socket, which is http://{address}/");
+    assert!(log.contains(&told), "{log}");
+}
+
+#[test]
+fn the_command_ends_with_2_when_it_is_handed_something_else() {
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let end = serve_with(datagrams.into(), "LISTEN_FDS=1 LISTEN_PID=$$").output().unwrap();
+    assert_eq!(end.status.code(), Some(2));
+    let log = String::from_utf8(end.stderr).unwrap();
+    assert!(log.contains("handed over: no stream socket"), "{log}");
+}
+
+#[test]
+fn a_socket_for_another_process_is_not_taken() {
+    let (systemd, _) = taken();
+    // So it wants to listen by itself, where it cannot.
+    let end = serve_with(systemd.into(), "LISTEN_FDS=1 LISTEN_PID=1 WELLKEEP_LISTEN=192.0.2.7:1").output();
+    let log = String::from_utf8(end.unwrap().stderr).unwrap();
+    assert!(log.contains("This machine has no address 192.0.2.7"), "{log}");
+}
+
+#[test]
+fn whoever_was_let_in_is_answered_although_the_viewer_ends() {
+    let stage = Stage::with(&document(&["flask_web"]));
+    for _ in 0..20 {
+        let viewer = stage.run();
+        let mut connection = viewer.connect();
+        connection.write_all(ASKING).unwrap();
+        // The self-made order of a busy moment: it is accepted before this one, so the first is, too.
+        assert_eq!(viewer.get("/livez").status, 200);
+        viewer.stop().unwrap();
+        let mut reply = Vec::new();
+        connection.read_to_end(&mut reply).unwrap();
+        assert_eq!(Reply::parse(&reply).status, 200);
+    }
 }
 
 #[test]

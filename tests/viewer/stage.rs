@@ -217,7 +217,8 @@ pub(crate) fn document(keys: &[&str]) -> Document {
             pid: 1,
             started_at: NOON,
             cannot_heal: None,
-            config: status::ConfigInForce { path: None, loaded_at: NOON, error: None },
+            heals: Some(status::HostHeals { within_an_hour: 1, budget: 10 }),
+            config: status::ConfigInForce { path: None, loaded_at: NOON, error: None, needs_restart: None },
         },
         services,
     }

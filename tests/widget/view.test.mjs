@@ -371,6 +371,15 @@ test('nobody is said to be healing over data that cannot be believed', () => {
   assert.deepEqual(labels({ lost: 'it cannot be reached', answeredAge: 2 }), ['Incident']);
 });
 
+test('that a part of the configuration waits for a restart is told on the admin page', () => {
+  const document = documentOf({ a: up }, { monitor: { config: { needs_restart: 'state_dir /b ...' } } });
+  assert.deepEqual(
+    view(document, 2, { admin: true }).notices.map(({ title, text }) => [title, text]),
+    [['Part of the configuration waits for a restart', 'state_dir /b ...']],
+  );
+  assert.deepEqual(view(document, 2).notices, []);
+});
+
 test('that nothing can be healed on this machine is told on the admin page', () => {
   const document = documentOf({ a: up }, { monitor: { cannot_heal: 'polkitd is not installed' } });
   assert.deepEqual(

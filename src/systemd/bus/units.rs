@@ -202,7 +202,7 @@ pub(super) fn unless_gone<T>(answer: zbus::Result<T>) -> Result<Option<T>, BusEr
     }
 }
 
-fn details_of(mut properties: HashMap<String, OwnedVariant>, active: &str) -> Details {
+pub(super) fn details_of(mut properties: HashMap<String, OwnedVariant>, active: &str) -> Details {
     let started = match active {
         "active" | "reloading" => "ActiveEnterTimestampMonotonic",
         "activating" => "InactiveExitTimestampMonotonic",

@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# The package from its installation on a fresh system to its purge, as `dpkg` does it.
+
+# package WHAT DPKG-ARGUMENT...: works, and says nothing but what it does.
+package() {
+    if ! dpkg "${@:2}" >/run/dpkg.log 2>&1 || grep -qv "$ordinary" /run/dpkg.log; then
+        bad "$1" "$(cat /run/dpkg.log)"
+    else
+        good "$1"
+    fi
+}
+ordinary='^\(Selecting\|Preparing\|Unpacking\|Setting up\|(Reading\|Removing\|Purging\|Processing\|Creating\|Created\)'
+page() { curl --silent --max-time 2 --fail "http://127.0.0.1:9355$1"; }
+answers() { page "$1" >/dev/null; }
+is_active() { [ "$(systemctl is-active "$1" 2>/dev/null)" = "$2" ]; }
+is_enabled() { [ "$(systemctl is-enabled "$1" 2>/dev/null)" = "$2" ]; }
+all_ok() { [ "$(page /api/status | jq -r .fail_count)" = 0 ]; }
+
+# A service that somebody else runs, which must not notice any of this.
+claim 'cron runs' none systemctl is-active --quiet cron
+cron=$(systemctl show -P MainPID cron)
+
+package 'it installs without a complaint' --install /opt/wellkeep.deb
+for unit in wellkeep-monitor.service wellkeep-viewer.service; do
+    claim "$unit is enabled" "$(systemctl is-enabled $unit)" is_enabled $unit enabled
+    claim "$unit runs" "$(systemctl status $unit)" is_active $unit active
+done
+for unit in wellkeep-viewer.socket wellkeep-reload.path; do
+    claim "$unit is there for those who want it" "$(systemctl is-enabled $unit)" is_enabled $unit disabled
+    claim "$unit is not started" "$(systemctl is-active $unit)" is_active $unit inactive
+done
+wait_for 'the page answers' 20 answers /
+wait_for 'the API answers' 20 answers /api/status
+claim 'status.json is for everybody' "$(stat -c '%a %U' /var/lib/wellkeep/status.json)" \
+    test "$(stat -c '%a %U' /var/lib/wellkeep/status.json)" = '644 wellkeep'
+like 'what is not on this machine is not watched' "$(page /api/status | jq -c '.services | keys')" '["cron","journal","wellkeep_viewer"]'
+wait_for 'all is well' 60 all_ok
+claim 'the shipped configuration is right' "$(wellkeep check)" wellkeep check
+claim 'the units are right' "$(systemd-analyze verify wellkeep-monitor.service 2>&1)" \
+    test -z "$(systemd-analyze verify /usr/lib/systemd/system/wellkeep-* 2>&1)"
+
+# Nobody asked for more than the viewer to be healed.
+systemctl kill --signal=KILL cron
+sleep 1
+systemctl stop cron
+is_down() { [ "$(page /api/status | jq -r '.services.cron.ok')" = false ]; }
+wait_for 'a stopped service is told' 40 is_down
+sleep 15
+claim 'nothing was healed' "$(cat /var/lib/wellkeep/ledger.jsonl)" \
+    test -z "$(jq -r 'select(.decision == "heal")' /var/lib/wellkeep/ledger.jsonl 2>/dev/null)"
+claim 'nor started' "$(systemctl is-active cron)" is_active cron inactive
+systemctl start cron
+cron=$(systemctl show -P MainPID cron)
+# The one that is: the rule for polkit is written by the unit.
+like 'the rule allows what is to be healed and nothing else' "$(cat /etc/polkit-1/rules.d/49-wellkeep.rules)" wellkeep-viewer.service
+claim 'it does not name others' none test -z "$(grep cron /etc/polkit-1/rules.d/49-wellkeep.rules)"
+like 'configuration files are those of dpkg' "$(cat /var/lib/dpkg/info/wellkeep.conffiles)" /etc/wellkeep/monitor.yml
+
+for file in man1/wellkeep.1 man1/wellkeep-status.1 man5/monitor.yml.5 man5/wellkeep-status.json.5; do
+    claim "the page $file" none test -s "/usr/share/man/$file.gz"
+done
+for file in bash-completion/completions/wellkeep zsh/vendor-completions/_wellkeep \
+    fish/vendor_completions.d/wellkeep.fish wellkeep/status.schema.json; do
+    claim "/usr/share/$file" none test -s "/usr/share/$file"
+done
+claim 'bash takes its completions' none bash -n /usr/share/bash-completion/completions/wellkeep
+
+# Removed: stopped, without a right left, and nothing lost.
+echo '# mine' >>/etc/wellkeep/monitor.yml
+echo 'services: [{key: mine, systemd: cron}]' >/etc/wellkeep/monitor.d/mine.yml
+package 'it is removed without a complaint' --remove wellkeep
+claim 'no process is left' "$(pgrep -a wellkeep)" test -z "$(pgrep wellkeep)"
+claim 'its rights are gone' none test ! -e /etc/polkit-1/rules.d/49-wellkeep.rules
+claim 'the configuration stays' none grep -q '# mine' /etc/wellkeep/monitor.yml
+claim 'what it found stays' none test -s /var/lib/wellkeep/status.json
+claim 'cron did not notice' "$(systemctl show -P MainPID cron)" test "$(systemctl show -P MainPID cron)" = "$cron"
+claim 'nothing failed' "$(systemctl --failed --no-legend)" test -z "$(systemctl --failed --no-legend)"
+
+# Installed again: as if nothing had been.
+package 'it installs again' --install /opt/wellkeep.deb
+claim 'it runs again' "$(systemctl status wellkeep-monitor)" is_active wellkeep-monitor active
+claim 'also the viewer' "$(systemctl status wellkeep-viewer)" is_active wellkeep-viewer active
+has_mine() { page /api/status | jq -e .services.mine >/dev/null; }
+wait_for 'with the same configuration' 20 has_mine
+
+systemctl --quiet enable --now wellkeep-reload.path
+package 'it is purged without a complaint' --purge wellkeep
+claim 'cron did not notice that either' "$(systemctl show -P MainPID cron)" test "$(systemctl show -P MainPID cron)" = "$cron"
+claim 'no user is left' "$(getent passwd wellkeep)" test -z "$(getent passwd wellkeep)$(getent group wellkeep)"
+left=$(find / -xdev \( -path /proc -o -path /sys -o -path /opt -o -path /tmp \) -prune -o -name '*wellkeep*' -print)
+claim 'no file is left' "$left" test -z "${left//\/var\/log\/journal*/}"
+claim 'no unit is left' "$(systemctl list-units --all --no-legend 'wellkeep*')" \
+    test -z "$(systemctl list-units --all --no-legend 'wellkeep*')"
