@@ -23,6 +23,7 @@ pub mod host;
 pub mod status;
 pub mod store;
 pub mod heal;
+pub mod log;
 pub mod monitor;
 pub mod viewer;
 pub mod cli;

@@ -1,6 +1,7 @@
 //! The loop: events in, commands out. Everything is decided in the engine; everything that takes time happens elsewhere
 //! and comes back as an event, so nothing that hangs stops the loop.
 
+mod tell;
 mod watchdog;
 mod world;
 
@@ -12,12 +13,13 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Problems};
-use crate::engine::{Edition, Engine, Event, Identity, Now, Record};
+use crate::engine::{Edition, Engine, Event, Identity, Now};
 use crate::host::Figures;
+use crate::log::Kind;
 use crate::probe::counted;
 use crate::status::lock::{LockError, StateLock};
 use crate::status::write::{Writer, render, sweep};
-use crate::status::{Memory, Mode, MonitorState, State, Timestamp, read};
+use crate::status::{Memory, Mode, MonitorState, Timestamp, read};
 use crate::store::state::{self, Moment};
 use crate::systemd::BusAddress;
 
@@ -148,7 +150,7 @@ pub async fn run(options: Options, mut orders: mpsc::Receiver<Order>) -> Result<
 fn recall(state_dir: &Path, boot_id: &str) -> Memory {
     let loaded = state::load(state_dir, &Moment::now(boot_id));
     if let Some(warning) = loaded.warning {
-        warn!("{warning}");
+        warn!(event = %Kind::Storage, "{warning}");
     }
     loaded.memory
 }
@@ -163,9 +165,13 @@ async fn finish(mut writer: Writer, status_file: &Path) {
         result
     };
     match tokio::time::timeout(LAST_WRITE, last).await {
-        Ok(Ok(())) => info!("stopped"),
-        Ok(Err(error)) => error!("stopped; {} cannot be written: {error}", status_file.display()),
-        Err(_) => error!("stopped; writing {} hangs: its disk does not answer", status_file.display()),
+        Ok(Ok(())) => info!(event = %Kind::Stop, "stopped"),
+        Ok(Err(error)) => {
+            error!(event = %Kind::Stop, "stopped; {} cannot be written: {error}", status_file.display());
+        }
+        Err(_) => {
+            error!(event = %Kind::Stop, "stopped; writing {} hangs: its disk does not answer", status_file.display());
+        }
     }
 }
 
@@ -181,7 +187,7 @@ fn take_possession(state_dir: &Path, status_file: &Path) -> Result<StateLock, St
     // The lock keeps others out of the state directory only.
     let min_age = if folder == state_dir { Duration::ZERO } else { Duration::from_secs(60) };
     if let Err(error) = sweep(folder, min_age) {
-        warn!("cannot clear unfinished documents out of {}: {error}", folder.display());
+        warn!(event = %Kind::Storage, "cannot clear unfinished documents out of {}: {error}", folder.display());
     }
     Ok(lock)
 }
@@ -198,13 +204,14 @@ fn identity(boot_id: String) -> Identity {
 fn announce(config: &Config, status_file: &Path) {
     let checks: usize = config.services.iter().map(|service| service.checks.len()).sum();
     info!(
+        event = %Kind::Start,
         "watching {} with {}; writing {}",
         counted(config.services.len(), "service"),
         counted(checks, "check"),
         status_file.display()
     );
     if config.monitor.observe {
-        info!("observing: it is said what would be healed, and nothing is");
+        info!(event = %Kind::Start, "observing: it is said what would be healed, and nothing is");
     }
 }
 
@@ -215,7 +222,7 @@ fn reread(
     needs_restart: &mut Option<String>,
 ) -> Event {
     let Some(reload) = reload else {
-        warn!("told to reload, but there is no configuration file");
+        warn!(event = %Kind::Config, "told to reload, but there is no configuration file");
         return Event::Tick;
     };
     let reloading = sd_notify::NotifyState::monotonic_usec_now()
@@ -226,35 +233,18 @@ fn reread(
     }
     match read {
         Ok(Reloaded { config, needs_restart: news }) => {
-            info!("configuration reloaded: watching {}", counted(config.services.len(), "service"));
+            info!(event = %Kind::Config, "configuration reloaded: watching {}", counted(config.services.len(), "service"));
             if let Some(news) = &news {
-                warn!("{news}");
+                warn!(event = %Kind::Config, "{news}");
             }
             *needs_restart = news;
             world.configure(&config);
             Event::ConfigChanged(config)
         }
         Err(problems) => {
-            error!("the configuration is wrong, the last good one stays in force:\n{problems}");
+            error!(event = %Kind::Config, "the configuration is wrong, the last good one stays in force:\n{problems}");
             Event::ConfigRefused(problems.to_string())
         }
-    }
-}
-
-/// Tells people of a change of state: which service, what changed, why. systemd's journal keeps the fields.
-fn tell(record: &Record) {
-    let Record { key, transition, lasted } = record;
-    let (from, to) = (transition.from, transition.to);
-    let lasted = humantime::format_duration(Duration::from_secs(lasted.as_secs()));
-    let why = transition.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    match to {
-        State::Down | State::Unstable | State::Blocked => {
-            error!(service = key, event = "transition", "{key}: {to}, after {lasted} {from}{why}");
-        }
-        State::Degraded => {
-            warn!(service = key, event = "transition", "{key}: {to}, after {lasted} {from}{why}");
-        }
-        _ => info!(service = key, event = "transition", "{key}: {to}, after {lasted} {from}{why}"),
     }
 }
 
@@ -274,14 +264,14 @@ impl Journal {
         match result {
             Ok(()) => {
                 if self.failing {
-                    info!("{} is written again", path.display());
+                    info!(event = %Kind::Storage, "{} is written again", path.display());
                 }
                 self.failing = false;
                 Event::Tick
             }
             Err(error) => {
                 if !self.failing {
-                    error!("cannot write {}: {error}; trying again every second", path.display());
+                    error!(event = %Kind::Storage, "cannot write {}: {error}; trying again every second", path.display());
                 }
                 self.failing = true;
                 Event::WriteFailed
@@ -298,6 +288,7 @@ fn feed(watchdog: &mut Watchdog, now: Now, writing_since: Option<Duration>, stat
         }
         Feeding::NotDue => {}
         Feeding::Withheld(written_for) => error!(
+            event = %Kind::Storage,
             "writing {} has hung for {} s: its disk does not answer. Unless that ends, systemd kills and restarts the monitor",
             status_file.display(),
             written_for.as_secs()

@@ -212,11 +212,24 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
     for wrong in [&["dance"][..], &["status", "--frobnicate"], &["serve", "--listen", "nonsense"]] {
         assert_eq!(wellkeep(wrong, Path::new("/nonexistent")).status.code(), Some(2), "{wrong:?}");
     }
-    for command in ["monitor", "serve", "dev", "status", "check", "probe", "schema"] {
+    for command in ["monitor", "serve", "dev", "status", "check", "probe", "logs", "schema"] {
         let help = wellkeep(&[command, "--help"], Path::new("/nonexistent"));
         assert_eq!(help.status.code(), Some(0));
         assert!(command == "schema" || out(&help).contains("Examples:"), "{command} --help has no example");
     }
+}
+
+#[test]
+fn logs_finds_a_service_without_a_document_in_the_configuration_and_names_the_nearest_key() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    fs::write(
+        config.path(),
+        "monitor: {status_file: /nonexistent/status.json}\nservices: [{key: web, port: 1}]",
+    )
+    .unwrap();
+    let output = without_credentials("logs", config.path()).arg("wbe").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("did you mean \"web\"?"), "{}", err(&output));
 }
 
 #[test]

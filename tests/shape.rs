@@ -28,6 +28,24 @@ fn the_engine_imports_nothing_but_plain_data() {
     assert!(looked_at >= 5);
 }
 
+#[test]
+fn every_line_of_the_log_says_what_kind_it_is() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut lines = 0;
+    for path in files_below(&folder) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for speaks in ["error!(", "warn!(", "info!("] {
+            for (place, _) in text.match_indices(speaks) {
+                let rest = &text[place..];
+                let said = &rest[..rest.find(';').unwrap_or(rest.len())];
+                assert!(said.contains("event = %"), "{}: {said}", path.display());
+                lines += 1;
+            }
+        }
+    }
+    assert!(lines >= 30);
+}
+
 fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let paths = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()

@@ -9,9 +9,10 @@ use clap::Args;
 
 use super::log::LogFormat;
 use super::serve::{live_checks, owner_of, shown};
-use super::{Exit, complain, load, log, print, runtime, style};
+use super::{Exit, load, log, print, runtime, style};
 use crate::config::{self, Config, Listen, Problems};
 use crate::host::discover;
+use crate::log::Kind;
 use crate::monitor::{self, Order, Reloaded};
 use crate::systemd::BusAddress;
 use crate::viewer::{Options, Viewer};
@@ -41,18 +42,18 @@ pub(super) struct Arguments {
 
 pub(super) fn run(mut arguments: Arguments) -> Exit {
     arguments.config = arguments.file.take().or(arguments.config);
-    log::start(Some(arguments.log_format));
+    let Some(log) = log::start(Some(arguments.log_format)) else { return Exit::CannotTell };
     let configured = match arguments.config.as_deref().map(load_observing).transpose() {
         Ok(config) => config,
         Err(problems) => {
-            complain(format_args!("{problems:#}"));
+            log.fail(Kind::Config, format_args!("{problems:#}"));
             return Exit::WrongConfig;
         }
     };
     match together(arguments, configured) {
         Ok(()) => Exit::Well,
         Err(error) => {
-            complain(error);
+            log.fail(Kind::Failed, error);
             Exit::CannotTell
         }
     }

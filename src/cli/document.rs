@@ -42,6 +42,29 @@ impl Source {
         let status_file = self.status_file.path(&settings.monitor);
         Located { state_dir: self.state_dir.path(&settings.monitor, &status_file), status_file }
     }
+
+    /// The units of a service: the one that is looked at and the one that is healed, if it has any. The document knows them,
+    /// however old it is; without it the configuration does, unless a document was named.
+    ///
+    /// # Errors
+    /// That there is no such service, with the nearest key, or why neither can be read.
+    pub(super) fn units_of(&self, key: &str) -> Result<Vec<String>, String> {
+        let known = Known::read(&self.locate().status_file);
+        if let Ok(Ok(service)) = known.as_ref().map(|known| known.service(key)) {
+            let looked_at = service.checks.systemd.as_ref().map(|check| check.detail.unit.clone());
+            let healed = service.heal.as_ref().and_then(|heal| heal.unit.clone());
+            return Ok(looked_at.into_iter().chain(healed).collect());
+        }
+        if self.status_file.status_file.is_none()
+            && let Ok(config) = self.config.load()
+        {
+            let keys = config.services.iter().map(|service| service.key.as_str());
+            let service = config.services.iter().find(|service| service.key == key);
+            let service = service.ok_or_else(|| unknown_key(key, keys))?;
+            return Ok(service.unit().map(str::to_owned).into_iter().collect());
+        }
+        Err(known.and_then(|known| known.service(key).map(drop)).err().unwrap_or_default())
+    }
 }
 
 /// A document that was read, and how far it can be believed.

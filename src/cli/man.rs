@@ -9,7 +9,9 @@ use clap::{Args, CommandFactory};
 use roff::{Roff, bold, roman};
 use serde_json::Value;
 
+use super::log::Line;
 use super::{Cli, Exit, complain, print};
+use crate::log::Kind;
 use crate::status::Document;
 
 /// The shipped configuration, which explains every setting.
@@ -54,15 +56,41 @@ fn write_all(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(&commands)?;
     std::fs::create_dir_all(&files)?;
     clap_mangen::generate_to(Cli::command(), &commands)?;
+    std::fs::write(commands.join("wellkeep.1"), command())?;
     std::fs::write(files.join("monitor.yml.5"), configuration())?;
     std::fs::write(files.join("wellkeep-status.json.5"), document())
 }
 
-/// wellkeep(1).
+/// wellkeep(1): what clap knows, and what the log says.
 fn command() -> String {
     let mut text = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut text).expect("a page is written to memory");
-    String::from_utf8_lossy(&text).into_owned()
+    String::from_utf8_lossy(&text).into_owned() + &logging()
+}
+
+fn logging() -> String {
+    let schema = |schema: schemars::Schema| serde_json::to_value(schema).expect("a schema is plain JSON");
+    let line = schema(schemars::schema_for!(Line));
+    let mut roff = Roff::new();
+    roff.control("SH", ["LOGGING"]);
+    roff.text([roman(
+        "The monitor and the viewer log to the journal where their stderr is the journal, each line once, and to stderr \
+         elsewhere: --log-format text for people, json for programs. Read it with wellkeep logs, or with journalctl -u \
+         wellkeep-monitor WELLKEEP_SERVICE=web. Why they could not begin, or ended by a fault, comes to the journal by \
+         stderr, with its priority and without fields.",
+    )]);
+    roff.control("PP", []);
+    roff.text([roman(
+        "Nothing waits for the log: while the journal hangs, or nobody reads stderr, 4096 lines wait. More are lost, and \
+         their number is told when it goes on. A line of JSON has these fields, and what is in the journal is named with \
+         them:",
+    )]);
+    fields(&mut roff, &line);
+    roff.control("SS", ["level"]);
+    values(&mut roff, &line["$defs"]["Level"]);
+    roff.control("SS", ["event"]);
+    values(&mut roff, &schema(schemars::schema_for!(Kind)));
+    roff.render()
 }
 
 fn page(name: &str, section: &str, about: &str) -> Roff {
@@ -255,6 +283,15 @@ mod tests {
             assert!(page.contains(&format!("\\fB{field}\\fR")), "{field}\n{page}");
         }
         assert!(page.contains("ok_count + fail_count == total"), "{page}");
+    }
+
+    #[test]
+    fn the_page_of_the_command_has_the_fields_and_the_words_of_the_log() {
+        let page = command().replace("\\-", "-");
+        for word in ["time", "incident", "transition", "heal_failed", "warning"] {
+            assert!(page.contains(&format!("\\fB{word}\\fR")), "{word}\n{page}");
+        }
+        assert!(page.contains("WELLKEEP_SERVICE") && page.contains("wellkeep-logs(1)"), "{page}");
     }
 
     #[test]

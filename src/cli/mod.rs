@@ -9,6 +9,7 @@ mod healing;
 mod history;
 mod hold;
 mod log;
+mod logs;
 mod man;
 mod monitor;
 mod privileges;
@@ -69,6 +70,7 @@ impl From<Exit> for ExitCode {
         wellkeep probe web                  look at one service now, step by step\n  \
         wellkeep status                     what the monitor believes\n  \
         wellkeep why web                    why it is so, and what comes next\n  \
+        wellkeep logs web                   its lines in the journal, and ours about it\n  \
         wellkeep doctor                     is the installation right?\n\n\
         Exit codes: 0 well, 1 something is not well, 2 cannot tell or wrong usage, 78 wrong configuration.",
     disable_help_subcommand = true
@@ -98,6 +100,8 @@ enum Command {
     Why(why::Arguments),
     /// The incidents: when, how long, why, what was done, and the evidence
     History(history::Arguments),
+    /// What a service says and what Wellkeep says of it, together; --errors
+    Logs(logs::Arguments),
     /// Pause the healing of a service for some time
     Hold(hold::Arguments),
     /// End such a pause
@@ -197,6 +201,7 @@ pub fn main() -> ExitCode {
         Command::Privileges(arguments) => privileges::run(arguments),
         Command::Why(arguments) => why::run(arguments),
         Command::History(arguments) => history::run(arguments),
+        Command::Logs(arguments) => logs::run(arguments),
         Command::Hold(arguments) => hold::run(arguments),
         Command::Release(arguments) => release::run(arguments),
         Command::Restart(arguments) => restart::run(arguments),

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::log::LogFormat;
-use super::{ConfigFile, Exit, StateDir, StatusFile, complain, load, log, runtime};
+use super::{ConfigFile, Exit, StateDir, StatusFile, load, log, runtime};
 use crate::config::{Config, Problems};
+use crate::log::Kind;
 use crate::monitor::{self, Order, Reloaded};
 use crate::systemd::BusAddress;
 
@@ -30,11 +31,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
-    log::start(arguments.log_format);
+    let Some(log) = log::start(arguments.log_format) else { return Exit::CannotTell };
     let config = match arguments.load() {
         Ok(config) => config,
         Err(problems) => {
-            complain(problems);
+            log.fail(Kind::Config, problems);
             return Exit::WrongConfig;
         }
     };
@@ -60,11 +61,11 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     match result.and_then(|result| result) {
         Ok(Ok(())) => Exit::Well,
         Ok(Err(error)) => {
-            complain(error);
+            log.fail(Kind::Failed, error);
             Exit::CannotTell
         }
         Err(error) => {
-            complain(format!("the runtime cannot start: {error}"));
+            log.fail(Kind::Failed, format_args!("the runtime cannot start: {error}"));
             Exit::CannotTell
         }
     }

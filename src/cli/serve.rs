@@ -8,9 +8,10 @@ use clap::Args;
 use tracing::{info, warn};
 
 use super::log::LogFormat;
-use super::{ConfigFile, Exit, StatusFile, complain, log, runtime};
+use super::{ConfigFile, Exit, StatusFile, log, runtime};
 use crate::config::{self, Config, Listen, Problems, Settings};
 use crate::host::listeners;
+use crate::log::Kind;
 use crate::monitor::Order;
 use crate::probe;
 use crate::viewer::{Inherited, LiveChecks, Options, Viewer};
@@ -41,11 +42,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Exit {
     // Before anything else is opened, a connection to the journal for one.
     let inherited = Inherited::from_environment();
-    log::start(arguments.log_format);
+    let Some(log) = log::start(arguments.log_format) else { return Exit::CannotTell };
     let inherited = match inherited {
         Ok(inherited) => inherited,
         Err(error) => {
-            complain(error);
+            log.fail(Kind::Failed, error);
             return Exit::CannotTell;
         }
     };
@@ -53,11 +54,11 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let (settings, live) = match arguments.config.settings() {
         Ok(settings) => (settings, Some(own_look(&arguments.config))),
         Err(_) if !arguments.config.config.exists() => {
-            info!("going on with the defaults: there is no {}", arguments.config.config.display());
+            info!(event = %Kind::Config, "going on with the defaults: there is no {}", arguments.config.config.display());
             (Settings::default(), None)
         }
         Err(problems) => {
-            warn!("going on with the defaults, since the configuration cannot be used: {problems}");
+            warn!(event = %Kind::Config, "going on with the defaults, since the configuration cannot be used: {problems}");
             (Settings::default(), Some(no_look(&problems)))
         }
     };
@@ -75,22 +76,23 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let viewer = match Viewer::bind(options) {
         Ok(viewer) => viewer,
         Err(error) => {
-            complain(error);
+            log.fail(Kind::Failed, error);
             return Exit::CannotTell;
         }
     };
     let address = shown(viewer.address());
     match activated_by {
         Some(unit) => info!(
+            event = %Kind::Start,
             "serving on the socket of {unit}, which is {address}: `viewer: listen:`, --listen and WELLKEEP_LISTEN do not \
              count"
         ),
-        None => info!("serving on {address}"),
+        None => info!(event = %Kind::Start, "serving on {address}"),
     }
     if let Listen::Tcp(address) = viewer.address()
         && !address.ip().is_loopback()
     {
-        warn!("{address} can be reached from other machines: put a reverse proxy with TLS in front of it");
+        warn!(event = %Kind::Viewer, "{address} can be reached from other machines: put a reverse proxy with TLS in front of it");
     }
     let result = stop_on_signal().and_then(|stop| {
         // Clients can connect from now on, and it ends in good order when it is told to.
@@ -100,7 +102,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     match result {
         Ok(()) => Exit::Well,
         Err(error) => {
-            complain(error);
+            log.fail(Kind::Failed, error);
             Exit::CannotTell
         }
     }
@@ -112,7 +114,7 @@ fn own_look(file: &ConfigFile) -> LiveChecks {
     match file.load() {
         Ok(config) => live_checks(config),
         Err(problems) => {
-            info!("without a monitor there will be no live checks: {}", in_short(&problems));
+            info!(event = %Kind::Config, "without a monitor there will be no live checks: {}", in_short(&problems));
             no_look(&problems)
         }
     }
@@ -177,7 +179,7 @@ fn stop_on_signal() -> io::Result<mpsc::Receiver<()>> {
             Ok::<(), io::Error>(())
         });
         if let Err(error) = waited.and_then(|result| result) {
-            warn!("cannot listen for signals: {error}");
+            warn!(event = %Kind::Viewer, "cannot listen for signals: {error}");
         }
         let _ = sender.send(());
     })?;

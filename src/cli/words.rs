@@ -1,5 +1,7 @@
 //! Times and spans for people, the same in all commands.
 
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::time::Duration;
 
 use crate::status::Timestamp;
@@ -60,6 +62,28 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     crate::probe::counted(count, noun)
 }
 
+/// Text that others wrote, fit for a terminal: what would steer it, or turn the order of letters round, is shown by its
+/// number. Lines and tabs stay.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |letter: char| {
+        letter.is_control() && !matches!(letter, '\n' | '\t')
+            || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if steers(letter) {
+            // Writing to a String does not fail.
+            let _ = write!(shown, "\\x{:02x}", u32::from(letter));
+        } else {
+            shown.push(letter);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +96,12 @@ mod tests {
     fn an_age_is_told_in_its_largest_unit_and_a_span_in_two() {
         assert_eq!([4, 119, 125, 7300, 200_000].map(rough), ["4s", "1m 59s", "2m", "2h", "2days"]);
         assert_eq!([4, 724, 11_710, 190_000].map(span), ["4s", "12m 4s", "3h 15m", "2days 4h"]);
+    }
+
+    #[test]
+    fn text_of_others_does_not_steer_the_terminal() {
+        assert_eq!(harmless("plain\n\ttext, schön"), "plain\n\ttext, schön");
+        assert_eq!(harmless("\x1b]0;title\x07\r\u{9b}2J\u{202e}"), "\\x1b]0;title\\x07\\x0d\\x9b2J\\x202e");
     }
 
     #[test]

@@ -168,6 +168,8 @@ pub struct Record {
     pub transition: Transition,
     /// How long it was in the state before.
     pub lasted: Duration,
+    /// The incident that the change belongs to: the one it opens, or that was open.
+    pub incident: Option<String>,
 }
 
 /// What the engine is told about the program around it, for the document.
@@ -515,14 +517,18 @@ impl Engine {
         let needs: Vec<&Watched> = service.needs.iter().map(|&need| &self.services[need]).collect();
         let judgement = judge(service, &needs, now.mono);
         let record = self.services[place].settle(now, judgement);
+        let before = self.services[place].open_incident().cloned();
+        let at = commands.len();
         self.tend(now, place, commands);
-        let Some(record) = record else { return };
+        let Some(mut record) = record else { return };
+        record.incident = before.or_else(|| self.services[place].open_incident().cloned());
         if record.transition.from == State::Down {
             self.brake.forget(&record.key);
         }
         let is_out_of_the_way = !is_in_the_way(&self.services[place]);
         self.publishing.has_news = true;
-        commands.push(Command::Record(record));
+        // What changed is told before what is done about it.
+        commands.insert(at, Command::Record(record));
         // The configuration has no circles, so this ends.
         for dependent in self.services[place].dependents.clone() {
             if is_out_of_the_way && self.services[dependent].state == State::Blocked {

@@ -269,6 +269,11 @@ impl Watched {
         (!self.round_is_over() && since > timing.timeout + timing.interval + OVERDUE).then_some(since)
     }
 
+    /// The id of its open incident.
+    pub(super) fn open_incident(&self) -> Option<&String> {
+        self.healing.incident.as_ref().map(|incident| &incident.id)
+    }
+
     /// Takes a judgement over; the record of it if the state changed.
     pub(super) fn settle(&mut self, now: Now, judgement: Judgement) -> Option<Record> {
         self.ok = judgement.ok;
@@ -284,7 +289,7 @@ impl Watched {
         self.since_mono = now.mono;
         self.lasted_before = Duration::ZERO;
         self.history.push(transition.clone());
-        Some(Record { key: self.config.key.clone(), transition, lasted })
+        Some(Record { key: self.config.key.clone(), transition, lasted, incident: None })
     }
 
     /// What its checks said last.

@@ -13,6 +13,7 @@ use super::mask::masked;
 use super::{PATH, printable, program};
 use crate::config::Hook;
 use crate::engine::{HealEnd, HealOrder};
+use crate::log::Kind;
 use crate::store::incidents;
 
 /// After SIGTERM a hook has so long to end before SIGKILL.
@@ -132,7 +133,8 @@ async fn keep(order: &HealOrder, state_dir: &Path, text: String) {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "its disk does not answer".to_owned(),
     };
-    warn!(service = order.key, "{}: the output of the hook is not kept: {problem}", order.key);
+    let HealOrder { key, incident, .. } = order;
+    warn!(service = key, event = %Kind::Evidence, incident, "{key}: the output of the hook is not kept: {problem}");
 }
 
 /// Who a hook runs as.

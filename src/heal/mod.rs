@@ -23,6 +23,7 @@ use self::evidence::{Sources, Subject};
 use crate::config::{Config, Heal, HealMode, Step};
 use crate::engine::{Action, Event, HealEnd, HealId, HealOrder, InspectOrder, Inspection, UnitFacts};
 use crate::host;
+use crate::log::Kind;
 use crate::monitor::wall_clock;
 use crate::store::holds;
 use crate::systemd::{Bus, BusAddress, Permission, UnitCall};
@@ -89,7 +90,8 @@ impl Healer {
         self.under_way.push(Box::pin(async move {
             // A full disk is no reason to leave a service down: the budget in memory still holds.
             if let Err(error) = saved.await {
-                warn!("{}: healing without a record of it: {error}", order.key);
+                let HealOrder { key, incident, .. } = &order;
+                warn!(service = key, event = %Kind::Storage, incident, "{key}: healing without a record of it: {error}");
             }
             let id = order.id;
             let end = heal(&bus, order, &sources, &state_dir, &pending).await;
@@ -133,12 +135,12 @@ async fn permission(bus: &Bus, calls: &[(UnitCall, String)]) -> Option<String> {
         match bus.may_heal(*call, unit).await {
             Permission::Given => {}
             Permission::Refused(why) => {
-                warn!("healing is not permitted: {why}");
+                warn!(event = %Kind::Permission, "healing is not permitted: {why}");
                 return Some(why);
             }
             // Without D-Bus each unit check says so.
             Permission::Untold(why) => {
-                info!("whether healing is permitted cannot be told: {why}");
+                info!(event = %Kind::Permission, "whether healing is permitted cannot be told: {why}");
                 return None;
             }
         }
@@ -154,8 +156,12 @@ async fn heal(
     pending: &RefCell<BTreeSet<HealId>>,
 ) -> HealEnd {
     let subject = subject(&order);
-    if let Err(error) = evidence::collect(&order, subject, sources, state_dir).await {
-        warn!("{}: {error}", order.key);
+    let HealOrder { key, incident, .. } = &order;
+    match evidence::collect(&order, subject, sources, state_dir).await {
+        Ok(path) => {
+            info!(service = key, event = %Kind::Evidence, incident, "{key}: what was found before is in {}", path.display());
+        }
+        Err(error) => warn!(service = key, event = %Kind::Evidence, incident, "{key}: {error}"),
     }
     // The evidence took its time, and a person may have been quick.
     if is_held(state_dir, &order.key).await {

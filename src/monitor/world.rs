@@ -11,9 +11,10 @@ use crate::engine::ProbeId;
 use crate::engine::{Command, Engine, Event, Now, Request};
 use crate::heal::Healer;
 use crate::host::Deaths;
+use crate::log::Kind;
 use crate::probe::runner::Runner;
 use crate::probe::{Detail, Report};
-use crate::status::{Decision, Entry, Memory};
+use crate::status::Memory;
 use crate::store::{HoldWatch, Store};
 use crate::systemd::{BusAddress, Told, Watch};
 
@@ -76,13 +77,13 @@ impl World {
         for command in commands {
             match command {
                 Command::Probe(request) => probes.push(request),
-                Command::Record(record) => tell(&record),
+                Command::Record(record) => tell::transition(&record),
                 Command::Publish => publish = true,
                 Command::Inspect(order) => self.healer.inspect(order),
                 Command::Heal(order) => self.healer.heal(*order, self.store.save(engine.memory(now))),
                 Command::CallOff(id) => self.healer.call_off(id),
                 Command::Note(entry) => {
-                    announce(&entry);
+                    tell::decision(&entry);
                     self.store.note(entry);
                 }
                 Command::Incident(incident) => self.store.incident(incident),
@@ -97,7 +98,7 @@ impl World {
     /// The last save of an orderly end.
     pub(super) async fn save(&self, memory: Memory) {
         if let Err(error) = self.store.save(memory).await {
-            error!("counters and budgets in {} are not saved: {error}", self.state_dir.display());
+            error!(event = %Kind::Storage, "counters and budgets in {} are not saved: {error}", self.state_dir.display());
         }
     }
 
@@ -125,33 +126,13 @@ fn witnessed(told: Told) -> Event {
         Told::Began(signs) => Event::WatchBegan(signs.into_iter().map(Into::into).collect()),
         Told::Changed(sign) => Event::UnitChanged(sign.into()),
         Told::Lost(why) => {
-            warn!("units are not watched: {why}; trying again every second");
+            warn!(event = %Kind::Units, "units are not watched: {why}; trying again every second");
             Event::WatchLost
         }
         Told::ShuttingDown(is_so) => {
-            info!("the host {}", if is_so { "shuts down: nothing is probed or healed" } else { "stays up" });
+            let what = if is_so { "shuts down: nothing is probed or healed" } else { "stays up" };
+            info!(event = %Kind::Host, "the host {what}");
             Event::ShuttingDown(is_so)
-        }
-    }
-}
-
-/// Tells people of a decision: of one to act, and of one that needs a person, with emphasis.
-fn announce(entry: &Entry) {
-    let key = entry.service.as_deref().unwrap_or("host");
-    // Why it is down was told the moment before; the ledger keeps it with the decision.
-    let words = match entry.decision {
-        Decision::Heal | Decision::WouldHeal => entry.words.split(": ").next().unwrap_or_default(),
-        _ => &entry.words,
-    };
-    match entry.decision {
-        Decision::Notice | Decision::HealFailed => error!(service = key, event = "heal", "{key}: {words}"),
-        Decision::Heal | Decision::WouldHeal | Decision::Refuse | Decision::Cancel => {
-            warn!(service = key, event = "heal", "{key}: {words}");
-        }
-        // The change of state is told anyway.
-        Decision::Opened | Decision::Closed => {}
-        Decision::Wait | Decision::Healed | Decision::Hold | Decision::Release => {
-            info!(service = key, event = "heal", "{key}: {words}");
         }
     }
 }

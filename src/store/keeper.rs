@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use super::state::{self, Moment};
 use super::{incidents, ledger};
+use crate::log::Kind;
 use crate::monitor::wall_clock;
 use crate::status::worker::Worker;
 use crate::status::{Entry, Incident, Memory};
@@ -69,8 +70,9 @@ impl Store {
 
     /// Writes an incident down, soon, in place of what was written of it before.
     pub fn incident(&self, incident: Incident) {
+        let (id, service) = (incident.id.clone(), incident.service.clone());
         if !self.worker.hand_over(Job::Incident(incident)) {
-            warn!("an incident is not written down: the disk of the state directory does not answer");
+            warn!(service, event = %Kind::Storage, incident = id, "{service}: its incident is not written down: the disk of the state directory does not answer");
         }
     }
 
@@ -186,8 +188,8 @@ impl Standing {
 
     fn tell(&mut self, result: io::Result<()>, count: u64, lost_before: u64) {
         match self.news(result, count, lost_before) {
-            Some(News::Bad(words)) => error!("{words}"),
-            Some(News::Good(words)) => info!("{words}"),
+            Some(News::Bad(words)) => error!(event = %Kind::Storage, "{words}"),
+            Some(News::Good(words)) => info!(event = %Kind::Storage, "{words}"),
             None => {}
         }
     }

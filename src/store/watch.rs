@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::holds::{self, Holds};
+use crate::log::Kind;
 use crate::monitor::wall_clock;
 
 /// The folder is read again so often, whatever the kernel told: holds end by time, and no notice is a promise.
@@ -53,7 +54,7 @@ impl HoldWatch {
 fn watch(state_dir: &Path, teller: &mpsc::UnboundedSender<Holds>) {
     let notices = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
     if let Err(error) = &notices {
-        warn!("changed holds are noticed within a second and not at once: {error}");
+        warn!(event = %Kind::Hold, "changed holds are noticed within a second and not at once: {error}");
     }
     holds::sweep(state_dir, Duration::from_secs(60));
     let mut told = None;
@@ -66,7 +67,7 @@ fn watch(state_dir: &Path, teller: &mpsc::UnboundedSender<Holds>) {
         holds::remove_expired(state_dir, &reading);
         let mut warnings: BTreeSet<String> = reading.warnings.into_iter().collect();
         warnings.extend(made.err().map(|error| format!("the folder of holds cannot be made: {error}")));
-        warnings.difference(&warned).for_each(|warning| warn!("{warning}"));
+        warnings.difference(&warned).for_each(|warning| warn!(event = %Kind::Hold, "{warning}"));
         warned = warnings;
         if told.as_ref() != Some(&reading.holds) {
             // Nobody listens: the loop ends.

@@ -9,6 +9,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::source::lock;
+use crate::log::Kind;
 
 /// How long a request waits for a free line.
 const TURN_WITHIN: Duration = Duration::from_secs(2);
@@ -73,7 +74,7 @@ impl Lines {
                 Some(answer)
             }
             Err(error) => {
-                tracing::error!("the viewer's server gave no answer: {error}");
+                tracing::error!(event = %Kind::Viewer, "the viewer's server gave no answer: {error}");
                 None
             }
         }

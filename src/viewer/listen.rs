@@ -11,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{BindError, OwnerOf};
 use crate::config::Listen;
+use crate::log::Kind;
 
 /// How many ports after the configured one `port_fallback` tries.
 pub(super) const FALLBACK_PORTS: u16 = 20;
@@ -30,7 +31,7 @@ pub(super) fn open(
             let socket = open_tcp_or_next(*wanted, port_fallback, owner_of)?;
             let address = local_address(&socket).map_err(|source| BindError::refused(*wanted, source))?;
             if address.port() != wanted.port() && wanted.port() != 0 {
-                tracing::warn!("port {} is taken: the viewer listens on {address} instead", wanted.port());
+                tracing::warn!(event = %Kind::Viewer, "port {} is taken: the viewer listens on {address} instead", wanted.port());
             }
             Ok((socket, Listen::Tcp(address)))
         }
@@ -104,7 +105,7 @@ pub(super) fn write_address(path: &Path, address: &Listen) -> Option<Leftover> {
     let fresh = path.with_extension("new");
     let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path));
     if let Err(error) = written {
-        tracing::warn!("{} cannot be written: {error}; the viewer runs without it", path.display());
+        tracing::warn!(event = %Kind::Viewer, "{} cannot be written: {error}; the viewer runs without it", path.display());
         return None;
     }
     Some(Leftover(path.to_owned()))

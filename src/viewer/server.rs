@@ -23,6 +23,7 @@ use super::front::Front;
 use super::http::{Method, Request, Response};
 use super::lines::{self, Lines};
 use crate::config::Listen;
+use crate::log::Kind;
 
 /// Requests that are answered at a time, each over a line of its own. All answers come from memory, but for one that
 /// waits a little for live checks.
@@ -114,7 +115,7 @@ fn work(server: &Server, handler: &Handler, stopping: &AtomicBool) {
             continue;
         };
         if catch_unwind(AssertUnwindSafe(|| answer(request, handler))).is_err() {
-            tracing::error!("a request could not be answered because of a fault in the viewer");
+            tracing::error!(event = %Kind::Fault, "a request could not be answered because of a fault in the viewer");
         }
     }
 }
@@ -179,7 +180,7 @@ fn supervise(
         if failures == PROBE_FAILURES {
             return Err(format!("it does not answer its own requests any more: {reason}"));
         }
-        tracing::warn!("the viewer does not answer its own request: {reason}; once more, and it ends itself");
+        tracing::warn!(event = %Kind::Viewer, "the viewer does not answer its own request: {reason}; once more, and it ends itself");
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::document::Written;
 use super::live::{Live, PATIENCE};
 use super::{Clock, LiveChecks};
+use crate::log::Kind;
 use crate::status::Timestamp;
 use crate::status::read::{Boot, Freshness, ReadError};
 
@@ -195,7 +196,7 @@ impl File {
         match read {
             Ok(document) => {
                 if std::mem::take(&mut self.is_told_bad) {
-                    tracing::info!("the status file can be read");
+                    tracing::info!(event = %Kind::Storage, "the status file can be read");
                 }
                 self.content = Ok(Arc::new(document));
             }
@@ -213,7 +214,7 @@ impl File {
             Err(known) => known.problem.to_string() != problem.to_string(),
         };
         if is_news {
-            tracing::warn!("{problem}; the viewer says so and shows nothing as well meanwhile");
+            tracing::warn!(event = %Kind::Storage, "{problem}; the viewer says so and shows nothing as well meanwhile");
             self.is_told_bad = true;
         }
         let kept = match &self.content {
