@@ -15,7 +15,8 @@ use tokio::time::{sleep, timeout};
 use wellkeep::engine::{HealEnd, SystemPhase};
 use wellkeep::systemd::{Bus, BusAddress, Permission, Sign, Told, UnitCall, Watch};
 
-const SOON: Duration = Duration::from_secs(3);
+/// How long something may take on a machine that is busy with other tests.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Makes a service of these lines and starts it. Every test does so first.
 fn start(name: &str, lines: &str) {
@@ -33,6 +34,35 @@ fn start(name: &str, lines: &str) {
 fn systemctl(words: &[&str]) -> String {
     let output = Command::new("systemctl").args(words).output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Waits until the unit has this state.
+async fn until_active(unit: &str, active: &str) {
+    let reached = async {
+        while systemctl(&["show", "-P", "ActiveState", unit]) != active {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(SOON, reached).await.is_ok(), "{unit} never became {active}");
+}
+
+/// Starts a service that heeds no SIGTERM, and waits until it does not.
+async fn start_stubborn(unit: &str, stop_limit: &str) {
+    let runs = format!("/run/{unit}.runs");
+    let program = format!("trap \"\" TERM; touch {runs}; while :; do sleep 1; done");
+    start(unit, &format!("ExecStart=bash -c '{program}'\nTimeoutStopSec={stop_limit}"));
+    until_stubborn(unit).await;
+}
+
+/// What is stopped before its shell has come to its trap ends at once.
+async fn until_stubborn(unit: &str) {
+    let runs = format!("/run/{unit}.runs");
+    let waiting = async {
+        while fs::remove_file(&runs).is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(SOON, waiting).await.is_ok(), "{unit} never came to its trap");
 }
 
 /// Sends a signal to the main process of a unit.
@@ -60,10 +90,6 @@ impl Witness {
 
     /// Listens until this is told.
     async fn until(&mut self, wanted: impl Fn(&Told) -> bool) {
-        self.until_within(SOON, wanted).await;
-    }
-
-    async fn until_within(&mut self, limit: Duration, wanted: impl Fn(&Told) -> bool) {
         let listening = async {
             loop {
                 let told = self.watch.next().await;
@@ -74,8 +100,8 @@ impl Witness {
                 }
             }
         };
-        let in_time = timeout(limit, listening).await.is_ok();
-        assert!(in_time, "not told within {limit:?}; but {:#?}", self.told);
+        let in_time = timeout(SOON, listening).await.is_ok();
+        assert!(in_time, "not told within {SOON:?}; but {:#?}", self.told);
     }
 
     /// Listens until the unit has this state, and no job.
@@ -147,6 +173,7 @@ async fn an_ordered_stop_is_told_from_every_other_end() {
     witness.until_unit(unit, "active").await;
     witness.story().await;
     systemctl(&["restart", unit]);
+    witness.until_unit(unit, "active").await;
     let story = witness.story().await;
     let steps: Vec<&str> = story.split(' ').collect();
     assert_eq!(steps.last(), Some(&"active"), "restart: {story}");
@@ -286,13 +313,14 @@ async fn a_bus_that_hangs_delays_and_is_noticed_and_loses_nothing() {
     let began = Instant::now();
     let (facts, phase) = bus.inspect(Some(unit)).await;
     assert!(matches!(facts, Some(Err(_))) && phase == SystemPhase::Unknown);
-    assert!(bus.units(&[unit], SOON).await.is_err());
+    assert!(bus.units(&[unit], Duration::from_secs(3)).await.is_err());
     let end = bus.act(UnitCall::Start, unit, None).await;
     assert!(matches!(end, HealEnd::Cancelled(_)), "{end:?}");
-    assert!(began.elapsed() < Duration::from_secs(14), "each at most 5 s: {:?}", began.elapsed());
-    witness.until_within(Duration::from_secs(16), |told| matches!(told, Told::Lost(_))).await;
+    // By itself a call to a bus that hangs never ends.
+    assert!(began.elapsed() < SOON, "each at most 5 s: {:?}", began.elapsed());
+    witness.until(|told| matches!(told, Told::Lost(_))).await;
     signal("-CONT", &daemon);
-    witness.until_within(Duration::from_secs(8), |told| is(told, unit, "failed")).await;
+    witness.until(|told| is(told, unit, "failed")).await;
 
     // Short enough not to be noticed: late, and in order.
     systemctl(&["start", unit]);
@@ -329,7 +357,8 @@ async fn a_killed_main_process_is_told_within_milliseconds() {
         "figure kill -9 until told: median {:.1?}, p95 {:.1?}, worst {:.1?}",
         took[50], took[95], took[99]
     );
-    assert!(took[95] < Duration::from_millis(50), "{took:?}");
+    // A machine that is busy is no reason to fail. A mechanism that is gone is: nothing else asks sooner than in 10 s.
+    assert!(took[95] < Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]
@@ -347,7 +376,7 @@ async fn a_running_unit_is_restarted_a_failed_one_started_and_a_stopped_one_left
     cancelled(bus.act(UnitCall::Start, unit, None).await, "was running already");
 
     kill("-KILL", unit);
-    sleep(Duration::from_millis(100)).await;
+    until_active(unit, "failed").await;
     cancelled(bus.act(UnitCall::TryRestart, unit, None).await, "was not running");
     assert_eq!(systemctl(&["is-active", unit]), "failed");
     assert_eq!(bus.act(UnitCall::Start, unit, None).await, HealEnd::Done);
@@ -400,28 +429,25 @@ async fn the_start_limit_is_told_by_its_name() {
 #[ignore = "needs a machine of its own"]
 async fn a_slow_stop_is_awaited_and_an_administrators_order_goes_first() {
     let unit = "slow.service";
-    start(unit, "ExecStart=bash -c 'trap \"\" TERM; while :; do sleep 1; done'\nTimeoutStopSec=3");
-    sleep(Duration::from_millis(300)).await;
+    // It ends when it is killed below: a look that waited for our act would wait for ever.
+    start_stubborn(unit, "infinity").await;
     let bus = Bus::new(BusAddress::System);
-    let began = Instant::now();
     let restart = bus.act(UnitCall::TryRestart, unit, None);
     let looks = async {
-        sleep(Duration::from_millis(500)).await;
-        let asked = Instant::now();
+        until_active(unit, "deactivating").await;
         let facts = bus.inspect(Some(unit)).await.0.unwrap().unwrap();
         let states = bus.units(&[unit], SOON).await.unwrap();
-        assert!(asked.elapsed() < Duration::from_secs(1), "a look waits for nobody's act");
+        kill("-KILL", unit);
         (facts.active, facts.job, states[0].active.clone())
     };
     let (end, look) = tokio::join!(restart, looks);
     assert_eq!(end, HealEnd::Done);
-    assert!(began.elapsed() > Duration::from_secs(3));
     assert_eq!(look, ("deactivating".into(), Some("restart".into()), "deactivating".into()));
 
     // An administrator stops it while our restart is under way.
-    sleep(Duration::from_millis(300)).await;
+    until_stubborn(unit).await;
     let stop = async {
-        sleep(Duration::from_millis(500)).await;
+        until_active(unit, "deactivating").await;
         systemctl(&["stop", "--no-block", unit]);
     };
     let (end, ()) = tokio::join!(bus.act(UnitCall::TryRestart, unit, None), stop);
@@ -429,25 +455,25 @@ async fn a_slow_stop_is_awaited_and_an_administrators_order_goes_first() {
     // And we come while his stop is under way.
     cancelled(bus.act(UnitCall::TryRestart, unit, None).await, "was not running");
     cancelled(bus.act(UnitCall::Start, unit, None).await, "goes first");
-    sleep(Duration::from_secs(4)).await;
-    assert_ne!(systemctl(&["is-active", unit]), "active");
+    kill("-KILL", unit);
+    until_active(unit, "failed").await;
 }
 
 #[tokio::test]
 #[ignore = "needs a machine of its own"]
 async fn a_restart_whose_bus_goes_away_is_found_out_about() {
     let unit = "orphan.service";
-    start(unit, "ExecStart=bash -c 'trap \"\" TERM; while :; do sleep 1; done'\nTimeoutStopSec=3");
-    sleep(Duration::from_millis(300)).await;
+    start_stubborn(unit, "infinity").await;
     let bus = Bus::new(BusAddress::System);
     for words in [["restart", "dbus.service"], ["daemon-reexec", "--no-pager"]] {
         let trouble = async {
-            sleep(Duration::from_millis(500)).await;
+            until_active(unit, "deactivating").await;
             systemctl(&words);
+            kill("-KILL", unit);
         };
         let (end, ()) = tokio::join!(bus.act(UnitCall::TryRestart, unit, None), trouble);
         assert_eq!(end, HealEnd::Done, "{words:?}");
-        sleep(Duration::from_millis(300)).await;
+        until_stubborn(unit).await;
     }
 }
 
@@ -490,7 +516,6 @@ async fn who_may_not_is_told_so_and_what_to_do() {
             return polkit.Result.YES;
     });"#;
     fs::write("/etc/polkit-1/rules.d/50-test.rules", rule).unwrap();
-    sleep(Duration::from_millis(1500)).await;
     as_nobody("child_with_permission", "");
     fs::remove_file("/etc/polkit-1/rules.d/50-test.rules").unwrap();
 }
@@ -532,7 +557,13 @@ async fn child_with_permission() {
         return;
     }
     let (bus, unit) = (Bus::new(BusAddress::System), "permission.service");
-    assert_eq!(bus.may_heal(UnitCall::TryRestart, unit).await, Permission::Given);
+    // polkit reads a new rule in its own time.
+    let given = async {
+        while bus.may_heal(UnitCall::TryRestart, unit).await != Permission::Given {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(timeout(SOON, given).await.is_ok(), "the rule is never in force");
     assert_eq!(bus.may_heal(UnitCall::Reload, unit).await, Permission::Given);
     assert_eq!(bus.act(UnitCall::TryRestart, unit, None).await, HealEnd::Done);
     assert_eq!(bus.act(UnitCall::Reload, unit, None).await, HealEnd::Done);
@@ -544,7 +575,7 @@ async fn child_with_permission() {
 async fn last_the_shutdown_is_told() {
     start(
         "lingers.service",
-        "ExecStart=bash -c 'trap \"\" TERM; while :; do sleep 1; done'\nTimeoutStopSec=20",
+        "ExecStart=bash -c 'trap \"\" TERM; while :; do sleep 1; done'\nTimeoutStopSec=600",
     );
     let mut witness = Witness::of(&["lingers.service"]).await;
     systemctl(&["poweroff", "--no-block"]);

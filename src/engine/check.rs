@@ -186,9 +186,7 @@ impl CheckState {
         }
         let Some(answer) = &self.answer else { return Standing::NotLooked };
         match (answer, self.confirmed) {
-            (Outcome::Fail { kind: Failure::Stopped | Failure::Stopping | Failure::Unexplained, .. }, _) => {
-                Standing::Stopped
-            }
+            (Outcome::Fail { kind, .. }, _) if is_stop(*kind) => Standing::Stopped,
             (Outcome::Fail { kind: Failure::Starting, .. }, _) => Standing::Starting,
             (Outcome::Fail { .. }, Verdict::Fail) => Standing::Failing,
             (Outcome::Fail { .. }, Verdict::Pass) => Standing::Wavering,
@@ -278,6 +276,11 @@ impl CheckState {
         matches!(self.answer, Some(Outcome::Fail { kind: Failure::Ordinary | Failure::Certain, .. }))
     }
 
+    /// Whether it was stopped when it could be told last.
+    pub(super) fn was_stopped(&self) -> bool {
+        matches!(&self.answer, Some(Outcome::Fail { kind, .. }) if is_stop(*kind))
+    }
+
     /// Failures in a row.
     pub(super) fn failures(&self) -> u32 {
         self.failures
@@ -308,6 +311,10 @@ impl CheckState {
     pub(super) fn restarts_within_an_hour(&self, now: Duration) -> usize {
         self.restarts.within_an_hour(now)
     }
+}
+
+fn is_stop(kind: Failure) -> bool {
+    matches!(kind, Failure::Stopped | Failure::Stopping | Failure::Unexplained)
 }
 
 fn words_of(outcome: &Outcome) -> Option<&str> {

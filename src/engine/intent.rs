@@ -52,6 +52,10 @@ impl Witness {
         // What was seen before still holds if the unit is as it was then.
         if self.is_being_stopped() && !runs {
             self.is_unsure &= change.active == "deactivating";
+        } else if change.active == "deactivating" && change.has_job {
+            // Nobody saw the order, and yet it is there to be seen: what ends by itself has no job. The first half of a
+            // restart is taken back by the second.
+            (self.intent, self.is_unsure) = (Intent::Stop, false);
         } else if self.active != change.active || runs {
             self.intent = if runs { Intent::Run } else { Intent::Unknown };
         }
@@ -260,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_stop_that_was_ordered_an_exit_and_a_crash_are_told_apart() {
-        let stories: [(&[(&str, bool)], Intent); 19] = [
+        let stories: [(&[(&str, bool)], Intent); 22] = [
             // systemctl stop, of a unit that ends at once, in time, and not in time
             (&[("active", false), ("deactivating", true), ("inactive", false)], Intent::Stop),
             (&[("active", false), ("inactive", true), ("inactive", false)], Intent::Stop),
@@ -282,6 +286,10 @@ mod tests {
             // not watched when it happened
             (&[("inactive", false)], Intent::Unknown),
             (&[("failed", false)], Intent::Unknown),
+            // watched only from the middle of a stop on: one that fails; the first half of a restart; an end by itself
+            (&[("deactivating", true), ("failed", false)], Intent::Stop),
+            (&[("deactivating", true), ("activating", true), ("failed", false)], Intent::Ended),
+            (&[("deactivating", false), ("failed", false)], Intent::Unknown),
             // systemctl reset-failed
             (&[("active", false), ("failed", false), ("inactive", false)], Intent::Reset),
             // systemd restarts what crashed, and on the way reaches its own limit of starts: 252, and 257

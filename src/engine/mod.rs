@@ -490,8 +490,12 @@ impl Engine {
         if is_round_over {
             service.note_if_well();
         }
-        // A stop shows in the port a moment before it shows in the unit: what is not confirmed waits for the round.
-        let is_known = service.checks.iter().all(CheckState::has_looked);
+        // A stop shows in the port a moment before it shows in the unit: what is not confirmed waits for the round. So does a
+        // crash, and its cause is what the unit says: its answer is always waited for.
+        let is_known = service
+            .checks
+            .iter()
+            .all(|check| check.has_looked() && !(check.is_in_flight() && check.kind() == "systemd"));
         if is_round_over || is_confirmed && is_known {
             self.evaluate(now, place, commands);
         }

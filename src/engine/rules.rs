@@ -160,6 +160,47 @@ fn inactive() -> super::stories::Answer {
 }
 
 #[test]
+fn rule_5_a_stop_that_was_under_way_when_the_monitor_began_stays_a_stop_also_when_it_fails() {
+    let mut world = World::of(vec![with_unit("web")]);
+    world.look = finds(unit("failed"));
+    world.answer("web", "port", fails()).answer("web", "systemd", fails_as(Failure::Stopping));
+    world.give(Event::WatchBegan(vec![change("web.service", "deactivating", true)]));
+    world.pass(5.0);
+    world.answer("web", "systemd", fails_as(Failure::Certain)).announces("failed", false).pass(HOUR);
+    assert_eq!((world.state("web"), world.heals.len()), (State::Stopped, 0), "{}", world.reason("web"));
+}
+
+#[test]
+fn rule_5_what_was_stopped_is_no_incident_because_its_unit_cannot_be_told_for_a_while() {
+    let mut world = world(vec![with_unit("web")]);
+    world.announces("deactivating", true).announces("inactive", false);
+    world.answer("web", "port", fails()).answer("web", "systemd", inactive()).pass(MINUTE);
+    world.told.clear();
+    world.answer("web", "systemd", cannot_tell()).pass(10.0 * MINUTE);
+    assert_eq!(world.state("web"), State::Stopped);
+    assert!(world.reason("web").contains("no file descriptors"), "{}", world.reason("web"));
+    world.answer("web", "systemd", inactive()).pass(MINUTE);
+    assert_eq!((world.told.len(), world.count(Decision::Opened)), (0, 0), "{:?}", world.told);
+    // Somebody started it while the unit could not be told: the port says so much.
+    world.answer("web", "systemd", cannot_tell()).pass(MINUTE);
+    world.answer("web", "port", passes()).pass(MINUTE);
+    assert_eq!(world.state("web"), State::Unknown, "{}", world.reason("web"));
+}
+
+#[test]
+fn a_crash_is_told_as_what_the_unit_says_and_not_as_the_port_that_it_closed_first() {
+    let mut world = world(vec![with_unit("web")]);
+    world.answer("web", "port", fails());
+    while world.document().services["web"].consecutive_failures < 2 {
+        world.pass(0.25);
+    }
+    // By the time that the port has failed often enough the unit has failed as well, and its answer is on its way.
+    world.answer("web", "systemd", (fails_as(Failure::Certain).0, Duration::from_millis(50))).pass(MINUTE);
+    let opened = world.notes.iter().find(|entry| entry.decision == Decision::Opened).unwrap();
+    assert!(opened.words.contains("systemd: unit"), "{}", opened.words);
+}
+
+#[test]
 fn rule_5_a_restart_of_ours_that_stops_a_unit_and_cannot_start_it_is_no_administrators_stop() {
     let mut world = world(vec![healed("web")]);
     world.end = None;

@@ -29,6 +29,7 @@ pub(super) struct Judgement {
 /// |-----------------------------------------------------|----------|----------|
 /// | one does not run, and nothing says that it should   | stopped  |          |
 /// | systemd is starting one                             | starting |          |
+/// | one cannot be told and was stopped, the rest fails  | stopped  |          |
 /// | one failed, says systemd                            | down     |          |
 /// | one fails, confirmed                                | down     | starting |
 /// | (restarted more than five times within an hour)     | unstable |          |
@@ -126,6 +127,8 @@ fn state_of(service: &Watched, in_grace: bool, restarts: usize) -> State {
         State::Stopped
     } else if any(Standing::Starting) {
         State::Starting
+    } else if is_silent_since_its_stop(service) {
+        State::Stopped
     } else if critical().any(|check| check.failed_for_certain() && !is_blind(check)) {
         State::Down
     } else if any(Standing::Failing) {
@@ -148,6 +151,16 @@ fn state_of(service: &Watched, in_grace: bool, restarts: usize) -> State {
     } else {
         State::Up
     }
+}
+
+/// Whether it was stopped when its unit could be told last, and nothing has answered since: what a stop explains is no
+/// failure only because the bus is gone. Of a unit that is all there is to look at nobody can tell.
+fn is_silent_since_its_stop(service: &Watched) -> bool {
+    let critical = || service.checks.iter().filter(|check| check.is_critical());
+    let standing = |check: &CheckState| check.standing(&service.config.timing);
+    critical().any(|check| standing(check) == Standing::Blind && check.was_stopped())
+        && critical().any(|check| standing(check) == Standing::Failing)
+        && !critical().any(|check| matches!(standing(check), Standing::Passing | Standing::AlmostPassing))
 }
 
 /// The checks by which it is known whether a service was looked at: the critical ones, or all where none is.
@@ -204,7 +217,7 @@ fn reason_of(check: &CheckState, service: &Watched, state: State) -> Option<Stri
     let kind = check.kind();
     let standing = check.standing(timing);
     // What merely follows from a stop need not be told beside it.
-    if state == State::Stopped && standing != Standing::Stopped {
+    if state == State::Stopped && standing != Standing::Stopped && !check.was_stopped() {
         return None;
     }
     match (standing, check.reason(timing)) {

@@ -38,8 +38,8 @@ fn run_for(settings: &Settings, timeout: Duration) -> Report {
     let client = Client::new();
     let begun = Instant::now();
     let report = runtime.block_on(probe(&client, settings, timeout, NOW));
-    // A quarter of a second is for machines that are busy with other tests.
-    assert!(begun.elapsed() < timeout + Duration::from_millis(250), "took {:?}", begun.elapsed());
+    // Without its timeout none of the servers here would ever end it; the seconds are for machines that are busy.
+    assert!(begun.elapsed() < timeout + Duration::from_secs(10), "took {:?}", begun.elapsed());
     runtime.shutdown_background();
     report
 }

@@ -6,11 +6,12 @@ failures=0
 # unit NAME: its file from the input; systemd is told by `systemctl daemon-reload`.
 unit() { cat >"/etc/systemd/system/$1"; }
 
-# good WHAT, bad WHAT [FOUND]: how a check ended.
+# good WHAT, bad WHAT [FOUND]: how a check ended. What was found is indented, however many lines it has: by that `run`
+# tells it from what comes next.
 good() { echo "ok $1"; }
 bad() {
     echo "NOT OK $1"
-    [ $# -lt 2 ] || echo "  found: $2"
+    [ $# -lt 2 ] || echo "  found: ${2//$'\n'/$'\n'  }"
     failures=$((failures + 1))
 }
 
@@ -22,6 +23,9 @@ like() {
     # shellcheck disable=SC2053 # a glob is wanted
     if [[ $2 == *$3* ]]; then good "$1"; else bad "$1: no \"$3\"" "$2"; fi
 }
+
+# same WHAT FOUND WANTED: exactly that, for what is counted: "1" is somewhere in "10", too.
+same() { claim "$1: $3" "$2" [ "$2" = "$3" ]; }
 
 # configure CHECK...: a configuration with a service for each, `systemd: a.service` or `process_match: word`.
 configure() {
@@ -41,7 +45,8 @@ rows='.[].checks[] | [.failure // .outcome, .reason // "", .running_for_s // "-"
 look() {
     local checks=("${@/#/systemd: }")
     looked_at=("$@")
-    configure "${checks[@]}" >/run/look.yml
+    # Long enough for a bus on a machine that is busy.
+    { configure "${checks[@]}"; echo 'defaults: {interval: 60s, timeout: 60s}'; } >/run/look.yml
     mapfile -t answers < <(wellkeep probe --json --config /run/look.yml | jq -r "$rows")
     [ ${#answers[@]} = $# ] || bad "one answer for each of $# units" "${#answers[@]}"
 }
@@ -65,9 +70,11 @@ check() {
     fi
 }
 
-# wait_for WHAT SECONDS COMMAND...: until it succeeds, tried every $pause. What $hint says is shown if it never does.
+# wait_for WHAT SECONDS COMMAND...: until it succeeds, tried every $pause. The seconds are what it takes at most where
+# nothing else is to be done. A machine that is busy gets a minute more: how busy it is, no claim is about. What $hint says
+# is shown if it never does.
 wait_for() {
-    local what=$1 began=${EPOCHREALTIME/./} limit=$2 took
+    local what=$1 began=${EPOCHREALTIME/./} limit=$(($2 + 60)) took
     shift 2
     until "$@"; do
         took=$(((${EPOCHREALTIME/./} - began) / 1000))
@@ -77,12 +84,13 @@ wait_for() {
     good "$what (after $(((${EPOCHREALTIME/./} - began) / 1000)) ms)"
 }
 
-# until_state UNIT WORD...: waits until `ActiveState/SubState` is one of the words; 10 s at most.
+# until_state UNIT WORD...: waits until `ActiveState/SubState` is one of the words; a minute at most.
 until_state() {
-    local unit=$1 state='' _
+    local unit=$1 state='' end=$((SECONDS + 60))
     shift
-    for _ in $(seq 200); do
-        state=$(systemctl show -P ActiveState "$unit")/$(systemctl show -P SubState "$unit")
+    while [ $SECONDS -lt $end ]; do
+        # In one call, or they may be of two moments.
+        state=$(systemctl show -P ActiveState -P SubState "$unit" | paste -sd/)
         case " $* " in *" $state "*) return ;; esac
         sleep 0.05
     done
@@ -146,6 +154,16 @@ has_said() { said "$1" "${3-$1}" | grep -q "$2"; }
 # is_in STORY STATE [KEY]
 is_in() { [ "$(jq -r --arg key "${3-$1}" '.services[$key].state' "/run/$1/status.json" 2>/dev/null)" = "$2" ]; }
 starts() { wc -l <"/run/$1.starts"; }
+# has_started STORY N: so often at least. A unit is active before its shell has written its line.
+has_started() { [ "$(starts "$1")" -ge "$2" ]; }
+# started STORY N: so often and not once more, as of now.
+started() {
+    wait_for "$1: start $2" 20 has_started "$1" "$2"
+    claim "$1: started $2 times" "$(starts "$1"); $(all_of "$1")" [ "$(starts "$1")" = "$2" ]
+}
+# was_looked_at STORY SINCE [KEY]: a round ended after that moment (of `moment`).
+moment() { date -u +%FT%T.%3NZ; }
+was_looked_at() { [[ $(jq -r --arg key "${3-$1}" '.services[$key].last_checked' "/run/$1/status.json" 2>/dev/null) > $2 ]]; }
 heals() { said "$1" "${2-$1}" | grep -c '^heal '; }
 # all_of STORY: everything about it, to understand what went wrong.
 all_of() {
@@ -154,16 +172,17 @@ all_of() {
     tail -n 20 "/run/$1/log"
 }
 
-# side_by_side STORY...: functions, all at once: they mostly wait.
+# side_by_side STORY...: functions, ten at once: they mostly wait. With the story ends its monitor.
 side_by_side() {
-    local story pids=()
+    local story running=0
     calm
     for story in "$@"; do
+        [ $running -lt 10 ] || wait -n
+        running=$((running + 1))
         # shellcheck disable=SC2034 # for wait_for; so many must not look so often
-        (hint="all_of $story" pause=0.5; "$story") >"/run/$story.said" 2>&1 &
-        pids+=($!)
+        (hint="all_of $story" pause=0.5; "$story"; kill -9 "$(cat "/run/$story/pid")") >"/run/$story.said" 2>&1 &
     done
-    wait "${pids[@]}"
+    wait
     for story in "$@"; do
         cat "/run/$story.said"
         failures=$((failures + $(grep -c '^NOT OK' "/run/$story.said" || :)))
@@ -219,7 +238,7 @@ recap() {
 }
 
 # web PORT PATH: asks a server of /usr/local/bin/web.
-web() { curl --silent --max-time 2 --output /dev/null "http://127.0.0.1:$1/$2"; }
+web() { curl --silent --max-time 60 --output /dev/null "http://127.0.0.1:$1/$2"; }
 
 # install_web: /usr/local/bin/web PORT, a server: answers 200. From /hang on it never answers, from /500 on with that; while the file $BROKEN
 # exists with 500, and that is all that a restart does not cure. From /leak on it eats memory until it has no more.
@@ -246,8 +265,14 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 kept = []
 while True:
     time.sleep(0.05)
-    if fault == "leak":
-        kept.append(bytearray(8 << 20))
+    try:
+        while fault == "leak":
+            kept.append(bytearray(8 << 20))
+    except MemoryError:
+        # An interpreter that is short of memory takes its time to end, and answers nobody meanwhile.
+        kept.clear()
+        print("MemoryError", flush=True)
+        os._exit(1)
 P
 }
 

@@ -19,5 +19,5 @@ for key in crashes hangs; do
     began=$(systemctl show -P ExecMainStartTimestampMonotonic $key)
     claim "$key was started after the boot" "$began, and the boot was finished at $finished" [ "$began" -gt "$finished" ]
     like 'it was not before' "$(decided $key wait)" '"words":"not restarted: the boot is not finished yet"'
-    like 'once' "<$(decided $key heal | wc -l)>" '<1>'
+    same 'heals' "$(decided $key heal | wc -l)" 1
 done

@@ -54,4 +54,4 @@ systemctl daemon-reload
 ask 'systemd read its units anew' pass
 
 worst=$(document '[.services.s1.history[].to] | unique | join(" ")')
-like 'never down' "$(grep -c 'down\|unstable' <<<"$worst")" 0
+same 'never down' "$(grep -c 'down\|unstable' <<<"$worst")" 0

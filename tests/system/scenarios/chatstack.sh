@@ -34,7 +34,7 @@ User=www-data
 WorkingDirectory=/srv/chatstack
 ExecStart=/usr/bin/gunicorn --workers 2 --timeout 120 --bind 127.0.0.1:5000 main:app
 Restart=on-failure
-RestartSec=2s
+RestartSec=10s
 TimeoutStopSec=5s
 U
 configuration </opt/design.yml
@@ -108,7 +108,7 @@ systemctl reload wellkeep-monitor
 wait_for 'the document says that the file is wrong' 5 holds_for_all '.monitor.config.error // "" | contains("prt")'
 like 'the log says it' "$(log)" 'the last good one stays in force'
 sleep 1.5
-claim 'the last good one is in force' "$(service .)" holds '.state == "up" and .port.ok'
+wait_for 'the last good one is in force' 5 holds '.state == "up" and .port.ok'
 { echo "$fast"; cat /opt/design.yml; } | configuration
 systemctl reload wellkeep-monitor
 wait_for 'mended' 5 holds_for_all '.monitor.config.error == null'
@@ -120,11 +120,11 @@ systemctl start chatstack-web
 wait_for 'up again' 10 holds '.state == "up"'
 like 'by way of starting' "$(service '[.history[].to] | join(" ")')" 'stopped starting up'
 
-# Killed: systemd restarts it after 2 s, and that is seen.
+# Killed: systemd restarts it after 10 s, and that is seen.
 systemctl kill --signal=KILL chatstack-web
 wait_for 'a kill is seen' 5 holds '.state == "starting" or .state == "down"'
 wait_for 'the signal is told' 5 holds '.reason // "" | contains("SIGKILL")'
-wait_for 'up after the kill' 15 holds '.state == "up" and .systemd.restarts == 1'
+wait_for 'up after the kill' 30 holds '.state == "up" and .systemd.restarts == 1'
 
 # No bus: nobody can tell the unit's state, and the rest goes on.
 systemctl stop dbus.service dbus.socket
@@ -134,11 +134,18 @@ systemctl start dbus.socket dbus.service
 wait_for 'up with the bus' 10 holds '.state == "up" and .systemd.state == "active"'
 
 # The log tells each transition once, just as the document's history does.
-history=$(service '.history[] | "\(.from) \(.to)"')
-told=$(log WELLKEEP_SERVICE=chatstack_web WELLKEEP_EVENT=transition |
-    sed -En 's/^chatstack_web: ([a-z]+), after ([0-9]+[a-z]+ )+([a-z]+)(:.*)?$/\3 \1/p')
-claim "each transition is logged once ($(wc -l <<<"$told"))" "$(diff <(echo "$history") <(echo "$told"))" \
-    test -n "$told" -a "$history" = "$told"
+history() { service '.history[] | "\(.from) \(.to)"'; }
+told() {
+    log WELLKEEP_SERVICE=chatstack_web WELLKEEP_EVENT=transition |
+        sed -En 's/^chatstack_web: ([a-z]+), after ([0-9]+[a-z]+ )+([a-z]+)(:.*)?$/\3 \1/p'
+}
+# A document may be younger than the log that is read, or older, by one transition.
+agree() {
+    local told
+    told=$(told)
+    [ -n "$told" ] && [ "$(history)" = "$told" ]
+}
+hint='diff <(history) <(told)' wait_for 'each transition is logged once' 5 agree
 like 'errors have their priority' "$(log -p err WELLKEEP_SERVICE=chatstack_web)" 'chatstack_web: down'
 
 # kill -9 of the monitor: systemd starts it again, and the document never goes away.
@@ -149,8 +156,10 @@ for round in 1 2 3; do
     wait_for "monitor $((round + 1)) writes" 10 holds_for_all ".monitor.pid != $pid"
 done
 wait_for 'up under the new monitor' 10 holds '.state == "up"'
-like 'one monitor for all' "$(systemctl show -P NRestarts wellkeep-monitor)" 3
-like 'nothing is left lying about' "$(find /var/lib/wellkeep -name '.atomicwrite*' | wc -l)" 0
+same 'restarts of the monitor' "$(systemctl show -P NRestarts wellkeep-monitor)" 3
+# One that is just being written goes away again.
+nothing_is_left() { [ -z "$(find /var/lib/wellkeep -name '.atomicwrite*')" ]; }
+hint='ls -la /var/lib/wellkeep' wait_for 'nothing is left lying about' 5 nothing_is_left
 
 # The viewer's end and return.
 kill -KILL "$(systemctl show -P MainPID wellkeep-viewer)"
@@ -160,13 +169,15 @@ wait_for 'the viewer is back' 10 holds '.state == "up"'
 before=${EPOCHREALTIME/./}
 systemctl stop wellkeep-monitor
 took=$(((${EPOCHREALTIME/./} - before) / 1000))
-claim 'the monitor stops at once' "$took ms" test $took -lt 1000
+# Without waiting for anybody: for what does not end systemd has patience of 90 s, and a look at a host's name of 10 s.
+claim 'the monitor stops at once' "$took ms" test $took -lt 10000
 wait_for 'never green without a monitor' 5 health_is 503
 echo 'services: 7' | configuration
 systemctl start wellkeep-monitor 2>/dev/null && bad 'it started with a wrong configuration'
 sleep 2.5
 like 'a wrong configuration ends it for good' \
     "$(systemctl show -P ExecMainStatus -P NRestarts -P ActiveState wellkeep-monitor | sort | tr '\n' ' ')" '0 78 failed'
+journalctl --sync
 like 'the log says what is wrong' "$(journalctl --no-pager -o cat -u wellkeep-monitor -n 20)" '/etc/wellkeep/monitor.yml'
 configuration </opt/design.yml
 claim 'it starts when the file is right' failed systemctl start wellkeep-monitor

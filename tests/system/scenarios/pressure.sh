@@ -42,7 +42,7 @@ like 'in plain words' "$(wellkeep why late)" \
     'the CPU is overloaded (somebody waits for it 92 % of the time), so a late answer is no fault of the service'
 sleep 6
 like 'it was left alone' "$(systemctl show -P InvocationID late)" "$before"
-like 'one line tells of it, not one a look' "<$(grep -c 'the CPU is overloaded' $ledger)>" '<1>'
+same 'lines that tell of it, not one a look' "$(grep -c 'the CPU is overloaded' $ledger)" 1
 
 pressure 79
 wait_for 'it is healed when the machine can do its work again' 30 decided late healed

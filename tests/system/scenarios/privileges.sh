@@ -12,6 +12,9 @@ may() { like "may $1" "<$(as wellkeep "${@:2}")>" '<>'; }
 may_not() { like "may not $1" "$(as wellkeep "${@:2}")" "$no"; }
 granted() { [ -z "$(as wellkeep TryRestartUnit ss "$1" fail)" ]; }
 denied() { ! granted "$1"; }
+# at_rest: what was ordered last is done; only then the next order is no other's rival.
+at_rest() { wait_for 'done' 5 has_no_job; }
+has_no_job() { [ -z "$(systemctl list-jobs --no-legend)" ]; }
 invocation() { systemctl show -P InvocationID "$1"; }
 configuration() { cat >/etc/wellkeep/monitor.yml; }
 mode() { stat -c '%a %U' "$rules"; }
@@ -51,12 +54,15 @@ wait_for 'polkit knows the rule' 5 granted web.service
 
 before=$(invocation web)
 may 'restart a unit that is to be healed' TryRestartUnit ss web.service fail
+at_rest
 until_state web.service active/running
 claim 'it was restarted' "$before" test "$(invocation web)" != "$before"
 may 'restart it by its alias' TryRestartUnit ss nickname.service fail
+at_rest
 may 'start it' StartUnit ss web.service fail
 may 'clear its failure' ResetFailedUnit s web.service
 may 'reload what is to be reloaded' ReloadUnit ss reloaded.service fail
+at_rest
 may_not 'restart what is only to be reloaded' TryRestartUnit ss reloaded.service fail
 may_not 'reload what is only to be restarted' ReloadUnit ss web.service fail
 may_not 'stop it' StopUnit ss web.service fail
@@ -84,6 +90,7 @@ Y
 systemctl reload wellkeep-monitor || bad 'a reload'
 wait_for 'what is healed from now on is granted' 5 granted other.service
 wait_for 'what is not healed any more is denied' 5 denied web.service
+at_rest
 may 'reload it as well' ReloadUnit ss other.service fail
 
 written=$(stat -c %i $rules)

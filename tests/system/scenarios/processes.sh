@@ -4,7 +4,7 @@
 unit worker.service <<'U'
 [Service]
 Type=exec
-ExecStart=sh -c 'read line </dev/zero; sleep infinity & wait' --marked-worker
+ExecStart=python3 -c 'import signal; signal.pause()' --marked-worker
 U
 systemctl daemon-reload
 systemctl start worker.service

@@ -2,14 +2,15 @@
 # The monitor is killed (kill -9) in the middle of whatever it does: between a decision and the act, during a restart,
 # during the verification, and at random. Two of them run side by side, each with services and a folder of its own.
 
-# web NAME PORT [LINE...]: a service that answers and heeds no SIGTERM.
+# web NAME PORT [KIND]: a service that answers. What is stubborn heeds no SIGTERM; what is slow does not begin before
+# there is /run/slow-goes-on.
 cat >/opt/web.py <<'P'
 import http.server, os, signal, sys, time
 if "stubborn" in sys.argv: signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if "slow" in sys.argv: time.sleep(4)
+while "slow" in sys.argv and not os.path.exists("/run/slow-goes-on"): time.sleep(0.1)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
 P
-web() { printf '%s\n' '[Unit]' StartLimitIntervalSec=0 '[Service]' "ExecStart=python3 /opt/web.py $2 ${3-}" TimeoutStopSec=3 | unit "$1.service"; }
+web() { printf '%s\n' '[Unit]' StartLimitIntervalSec=0 '[Service]' "ExecStart=python3 /opt/web.py $2 ${3-}" TimeoutStopSec=300 | unit "$1.service"; }
 web cut 8001
 web stubborn 8002 stubborn
 web slow 8003 slow
@@ -20,23 +21,24 @@ for name in hopeless crash1 crash2 held stopped; do simple $name 'ExecStart=slee
 simple fails-on-stop 'ExecStart=bash -c "trap \"exit 143\" TERM; while :; do sleep 0.1; done"'
 simple slow-stop 'ExecStart=bash -c "trap \"\" TERM; while :; do sleep 1; done"' TimeoutStopSec=6
 calm
-# Evidence hangs for as long as it may: the time between the decision and the act.
+# Evidence is saved between the decision and the act, and the journal is a part of it: there the monitor is made to stand
+# still until it is killed.
 cat >/usr/local/bin/journalctl <<'J'
 #!/bin/sh
-[ ! -e /run/journal-hangs ] || exec sleep 60
+[ "$1 $(cat /run/stands-still)" != "--unit=cut.service yes" ] || kill -STOP $PPID
 exec /usr/bin/journalctl "$@"
 J
 chmod +x /usr/local/bin/journalctl
-timing='interval: 1s, retry_interval: 1s, timeout: 1s, failure_threshold: 2, success_threshold: 1'
-heal='steps: [restart], backoff: 1s, backoff_max: 1s, verify_within: 5s'
+timing='retry_interval: 1s, failure_threshold: 2, success_threshold: 1'
+heal='steps: [restart], backoff: 1s, backoff_max: 1s'
 mkdir /run/one /run/two
-touch /run/one.broken /run/two.broken
+touch /run/one.broken /run/two.broken /run/slow-goes-on
 cat >/run/one.yml <<Y
 services:
   - {key: cut, systemd: cut, url: "http://127.0.0.1:8001/", start_grace: 2s}
-  - {key: stubborn, systemd: stubborn, url: "http://127.0.0.1:8002/", start_grace: 2s}
-  - {key: slow, systemd: slow, url: "http://127.0.0.1:8003/", start_grace: 20s}
-defaults: {$timing, heal: {$heal}}
+  - {key: stubborn, systemd: stubborn, url: "http://127.0.0.1:8002/"}
+  - {key: slow, systemd: slow, url: "http://127.0.0.1:8003/"}
+defaults: {$timing, interval: 4s, timeout: 4s, start_grace: 5m, heal: {$heal}}
 monitor: {heartbeat: 1s, heal_budget: 60}
 Y
 cat >/run/two.yml <<Y
@@ -48,7 +50,7 @@ services:
   - {key: stopped, systemd: stopped}
   - {key: fails-on-stop, systemd: fails-on-stop}
   - {key: slow-stop, systemd: slow-stop}
-defaults: {$timing, start_grace: 1s, heal: {$heal, budget: 5}}
+defaults: {$timing, interval: 1s, timeout: 1s, start_grace: 1s, heal: {$heal, verify_within: 5s, budget: 5}}
 monitor: {heartbeat: 1s, heal_budget: 60}
 Y
 systemctl daemon-reload
@@ -62,7 +64,8 @@ is() { [ "$(state "$1")" = "$2" ]; }
 # decided KEY DECISION: how often.
 decided() { sed -n "/\"service\":\"$1\",\"decision\":\"$2\"/p" "$folder/ledger.jsonl" 2>/dev/null | wc -l; }
 has_decided() { [ "$(decided "$1" "$2")" -ge "${3:-1}" ]; }
-starts() { /usr/bin/journalctl --quiet --no-pager -u "$1" | grep -c ": Started $1"; }
+# starts UNIT: how often systemd started it.
+starts() { /usr/bin/journalctl --sync && /usr/bin/journalctl --quiet --no-pager -u "$1" | grep -c ": Started $1"; }
 shown() { systemctl show -P "$2" "$1"; }
 unit_is() { [ "$(shown "$1" ActiveState)" = "$2" ]; }
 # strike SIGNAL UNIT: its main process, if it has one: 0 would be all of ours.
@@ -72,6 +75,9 @@ strike() {
     [ "$pid" = 0 ] || kill "-$1" "$pid"
 }
 hang() { strike STOP "$1"; }
+
+# on_record JQ: of what the next monitor is to know, this holds.
+on_record() { jq -e ".memory.services | $1" "$folder/state.json" >/dev/null 2>&1; }
 
 # whole: whatever was written is whole, as of this moment.
 whole() {
@@ -88,45 +94,52 @@ phases() {
     for key in cut stubborn slow; do wait_for "$key is up" 30 is $key up; done
 
     # Between the decision and the act.
-    touch /run/journal-hangs
+    echo yes >/run/stands-still
     local before
     before=$(shown cut InvocationID)
     hang cut
-    wait_for 'cut is to be restarted' 20 has_decided cut heal
+    stands_still() { grep -q '^State:.*stopped' "/proc/$monitor/status"; }
+    wait_for 'cut is to be restarted' 20 stands_still
+    same 'that is on record' "$(decided cut heal)" 1
     cut_off
-    like 'the kill came before the act' "$(shown cut InvocationID)" "$before"
-    rm /run/journal-hangs
+    same 'the kill came before the act' "$(shown cut InvocationID)" "$before"
+    echo no >/run/stands-still
     claim 'all is whole' "$(cat /run/one.broken)" whole
     begin
     wait_for 'the next monitor tells of the interruption' 10 has_decided cut heal_failed
     like 'in plain words' "$(grep heal_failed /run/one/ledger.jsonl)" 'the monitor ended in the middle of the restart: nobody knows what came of it'
     wait_for 'cut is healed' 30 has_decided cut healed
     wait_for 'its incident is closed' 10 has_decided cut closed
-    like 'one restart, and two of the budget' "$(starts cut) $(decided cut heal)" '2 2'
+    same 'starts and decisions: one restart, and two of the budget' "$(starts cut) $(decided cut heal)" '2 2'
 
     # While systemd waits for a process that does not end.
     hang stubborn
     wait_for 'stubborn is being restarted' 20 unit_is stubborn deactivating
     cut_off
     begin
+    wait_for 'the next monitor tells of the interruption' 10 has_decided stubborn heal_failed
+    strike KILL stubborn
     wait_for 'stubborn is up' 30 is stubborn up
     wait_for 'its incident is closed' 10 has_decided stubborn closed
-    like 'one restart' "$(starts stubborn)" 2
+    same 'starts: one restart' "$(starts stubborn)" 2
 
     # Before it is known whether it helped.
     before=$(shown slow InvocationID)
+    rm /run/slow-goes-on
     hang slow
     wait_for 'slow is to be restarted' 20 has_decided slow heal
     restarted() { [ "$(shown slow InvocationID)" != "$before" ] && unit_is slow active; }
     wait_for 'slow was restarted' 20 restarted
     cut_off
+    touch /run/slow-goes-on
     begin
     wait_for 'slow is up' 30 is slow up
     wait_for 'its incident is closed' 10 has_decided slow closed
-    like 'one restart' "$(starts slow) $(decided slow heal)" '2 1'
+    same 'starts and decisions: one restart' "$(starts slow) $(decided slow heal)" '2 1'
     claim 'all is whole' "$(cat /run/one.broken)" whole
-    like 'no incident is open' "$(jq -r '[.services[].incident | select(.)] | length' /run/one/status.json)" 0
-    like 'each incident has its end' "$(jq -s '[group_by(.incident)[] | select(any(.decision == "opened")) |
+    none_is_open() { jq -e 'all(.services[]; .incident | not)' /run/one/status.json >/dev/null; }
+    wait_for 'no incident is open' 10 none_is_open
+    same 'incidents without an end' "$(jq -s '[group_by(.incident)[] | select(any(.decision == "opened")) |
         select(any(.decision == "closed") | not)] | length' /run/one/ledger.jsonl)" 0
     kill $monitor
     finish
@@ -144,11 +157,14 @@ at_random() {
     wait_for 'a stop that fails is seen' 10 is fails-on-stop stopped
     wellkeep hold held --for 10m --reason survive --config /run/two.yml --status-file /run/two/status.json >/dev/null ||
         bad 'a hold'
-    strike KILL held
     wait_for 'the hold holds' 10 is held held
+    strike KILL held
     systemctl stop --no-block slow-stop
     wait_for 'a slow stop is under way' 10 unit_is slow-stop deactivating
-    sleep 0.5
+    # A kill sooner than that leaves only what systemd says afterwards, and that is: failed.
+    for key in stopped fails-on-stop slow-stop; do
+        wait_for "the stop of $key is on record" 10 on_record ".\"$key\".end.ordered"
+    done
 
     local kills
     for kills in $(seq 30); do
@@ -159,21 +175,21 @@ at_random() {
         sleep 1.$((RANDOM % 10))$((RANDOM % 10))
         case $((kills % 4)) in 0) sleep 1 ;; esac
     done
-    like 'the hold is kept' "$(jq -r .services.held.hold.reason /run/two/status.json)" survive
-    like 'what is held was not started' "$(starts held)" 1
-    like 'what was stopped was not started' "$(starts stopped) $(starts fails-on-stop) $(starts slow-stop)" '1 1 1'
-    for key in stopped fails-on-stop slow-stop; do like "$key is stopped" "$(state $key)" stopped; done
-    like 'the slow stop failed in the end' "$(shown slow-stop ActiveState)" failed
-    local began
-    began=$(starts hopeless)
-    claim 'the hopeless was restarted' "$began" [ "$began" -ge 3 ]
-    claim 'not beyond its budget of five' "$began starts" [ "$began" -le 6 ]
-    claim 'nor was that decided' "$(decided hopeless heal)" [ "$(decided hopeless heal)" -le 5 ]
-    for key in crash1 crash2; do
-        local count=0
-        count=$(decided $key heal)
-        claim "$key: no more than its budget" "$count" [ "$count" -le 5 ]
+    # How far a monitor comes before it is killed depends on the machine; the last one comes to the end.
+    at_its_limit() { jq -e '.services.hopeless.heal.why_not // "" | contains("its budget of 5")' /run/two/status.json >/dev/null; }
+    wait_for 'the budget of the hopeless is used up' 60 at_its_limit
+    for key in stopped fails-on-stop slow-stop; do wait_for "$key is stopped" 10 is $key stopped; done
+    wait_for 'what is held is held' 10 is held held
+    same 'the hold is kept' "$(jq -r .services.held.hold.reason /run/two/status.json)" survive
+    same 'starts of what is held' "$(starts held)" 1
+    same 'starts of what was stopped' "$(starts stopped) $(starts fails-on-stop) $(starts slow-stop)" '1 1 1'
+    same 'the slow stop failed in the end' "$(shown slow-stop ActiveState)" failed
+    # A decision that a kill kept from the record costs nothing, and nothing came of it: what counts are the starts.
+    for key in hopeless crash1 crash2; do
+        claim "$key: no more restarts than its budget of 5" "$(starts $key) starts; $(hint)" [ "$(starts $key)" -le 6 ]
+        claim "$key: no start without a decision" "$(starts $key) starts; $(hint)" [ "$(starts $key)" -le $(($(decided $key heal) + 1)) ]
     done
+    claim 'the hopeless was restarted' "$(starts hopeless)" [ "$(starts hopeless)" -ge 2 ]
     kill $monitor
     finish
 }

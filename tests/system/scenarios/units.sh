@@ -44,6 +44,7 @@ U
 unit slow-start.service <<'U'
 [Service]
 Type=notify
+TimeoutStartSec=infinity
 ExecStart=sleep infinity
 U
 unit times-out.service <<'U'
@@ -54,7 +55,8 @@ ExecStart=sleep infinity
 U
 unit slow-stop.service <<'U'
 [Service]
-ExecStart=sh -c 'trap "" TERM; while :; do sleep 1; done'
+ExecStart=sh -c 'trap "" TERM; touch /run/slow-stop.runs; while :; do sleep 1; done'
+TimeoutStopSec=600
 U
 unit broken.service <<'U'
 [Service]
@@ -155,6 +157,8 @@ until_state idle.socket active/listening
 systemctl kill --signal=KILL killed.service
 until_state killed.service failed/failed
 systemctl stop stopped.service
+# What is stopped before its shell has come to its trap ends at once.
+wait_for 'slow-stop runs' 10 test -e /run/slow-stop.runs
 systemctl stop --no-block slow-stop.service
 until_state slow-stop.service deactivating/stop-sigterm
 rm /etc/systemd/system/vanishing.service
