@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory};
 use roff::{Roff, bold, roman};
 use serde_json::Value;
 
-use super::log::Line;
+use super::log::{Line, ROOM};
 use super::{Cli, Exit, complain, print};
 use crate::log::Kind;
 use crate::status::Document;
@@ -80,11 +80,11 @@ fn logging() -> String {
          stderr, with its priority and without fields.",
     )]);
     roff.control("PP", []);
-    roff.text([roman(
-        "Nothing waits for the log: while the journal hangs, or nobody reads stderr, 4096 lines wait. More are lost, and \
+    roff.text([roman(format!(
+        "Nothing waits for the log: while the journal hangs, or nobody reads stderr, {ROOM} lines wait. More are lost, and \
          their number is told when it goes on. A line of JSON has these fields, and what is in the journal is named with \
-         them:",
-    )]);
+         them:"
+    ))]);
     fields(&mut roff, &line);
     roff.control("SS", ["level"]);
     values(&mut roff, &line["$defs"]["Level"]);

@@ -31,7 +31,7 @@ pub(super) use self::line::Line;
 
 /// So many lines may wait. A thousand services that go down at once have three to tell of each; what hangs for longer than
 /// it takes to say that loses some.
-const ROOM: usize = 4096;
+pub(super) const ROOM: usize = 4096;
 
 /// The end of the program waits for the last lines at most so long.
 const LAST_LINES: Duration = Duration::from_secs(2);

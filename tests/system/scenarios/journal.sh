@@ -156,8 +156,7 @@ pid=$(systemctl show -P MainPID wellkeep-monitor)
 start=$(date +%s)
 kill -STOP "$journald"
 flap 'the journal hangs'
-mv /var/lib/wellkeep/holds /var/lib/wellkeep/right
-mv /var/lib/wellkeep/wrong /var/lib/wellkeep/holds
+find /var/lib/wellkeep/wrong -type f -exec mv -t /var/lib/wellkeep/holds {} +
 sleep 10
 sequence=$(jq .sequence $document)
 later() { [ "$(jq .sequence $document)" -gt $((sequence + 2)) ]; }
