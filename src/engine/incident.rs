@@ -2,7 +2,7 @@
 
 use crate::status::{Decision, Entry, HealResult, Incident, State, Timestamp};
 
-use super::{Command, Engine, Now};
+use super::{Command, Engine, Now, Watched};
 
 impl Engine {
     pub(super) fn open_incident(&mut self, now: Now, place: usize, commands: &mut Vec<Command>) {
@@ -66,8 +66,12 @@ impl Engine {
         self.note(now, Some(place), Decision::Closed, outcome, None, commands);
         self.services[place].healing.conclude();
         self.brake.forget(&self.services[place].config.key);
-        // What has been down for long and waits for something else has no part in a common cause.
-        if self.brake.is_pulled() && !self.services.iter().any(|other| other.healing.is_braked()) {
+        // What has been down for long and waits for something else has no part in a common cause. What cannot be told, in
+        // the middle of its incident, may be found down again in a moment.
+        let takes_part = |other: &Watched| {
+            other.healing.is_braked() || other.state == State::Unknown && other.healing.incident.is_some()
+        };
+        if self.brake.is_pulled() && !self.services.iter().any(takes_part) {
             self.brake.release();
         }
     }

@@ -391,6 +391,22 @@ fn rule_11_the_brake_is_released_though_something_else_has_been_down_for_long() 
 }
 
 #[test]
+fn rule_11_the_brake_holds_while_those_that_went_down_cannot_be_told() {
+    let mut world = world(["a", "b", "c"].map(healed).to_vec());
+    world.die(&["a", "b", "c"]).pass(10.0);
+    // Nobody can be told for a while, and in that time one of them comes back by itself.
+    world.answer("b", "port", cannot_tell()).answer("c", "port", cannot_tell()).pass(MINUTE);
+    world.answer("a", "port", passes()).pass(MINUTE);
+    assert_eq!((world.state("b"), world.count(Decision::Closed)), (State::Unknown, 1));
+    let before = world.heals.len();
+    world.cures = true;
+    world.die(&["b", "c"]).pass(5.0 * MINUTE);
+    let heals = &world.heals[before..];
+    assert_eq!(heals.len(), 2);
+    assert!(heals[1].0 > heals[0].0 + Duration::from_secs(1), "each is verified first");
+}
+
+#[test]
 fn rule_11_a_common_cause_outlives_the_monitor() {
     let services = || ["a", "b", "c"].map(healed).to_vec();
     let mut before = world(services());

@@ -22,6 +22,8 @@ chmod +x /usr/bin/journalctl
 
 active() { systemctl show -P ActiveState "$1.service"; }
 is_active() { [ "$(active "$1")" = "$2" ]; }
+# before STORY: how often it was started until the order came.
+before() { cat "/run/$1.before"; }
 # is_left_alone STORY [SECONDS]: for so long, in which the monitor looks at it all the while.
 is_left_alone() {
     local until
@@ -86,6 +88,8 @@ backoff() {
     kill -9 "$(systemctl show -P MainPID "$1")"
     tells "$1" '^heal_failed .* did not help'
     wait_for "$1: its unit failed" 10 is_active "$1" failed
+    # One more than before, unless the bus was lost on the way of that order.
+    starts "$1" >"/run/$1.before"
 }
 for name in backoff_stop backoff_mask backoff_reset backoff_restart; do
     service $name <<<"[ -e /run/$name.dies ] && exit 3; exec sleep infinity"
@@ -95,20 +99,20 @@ backoff_stop() {
     systemctl stop backoff_stop
     becomes backoff_stop stopped
     tells backoff_stop '^refuse not restarted: .*order'
-    stays backoff_stop failed 2 25
+    stays backoff_stop failed "$(before backoff_stop)" 25
 }
 backoff_mask() {
     backoff backoff_mask
     systemctl --quiet mask backoff_mask 2>&1
     tells backoff_mask '^refuse not restarted: .*masked'
-    stays backoff_mask failed 2 25
+    stays backoff_mask failed "$(before backoff_mask)" 25
 }
 backoff_reset() {
     backoff backoff_reset
     systemctl reset-failed backoff_reset
     becomes backoff_reset stopped
     tells backoff_reset '^refuse not restarted: .*reset'
-    stays backoff_reset inactive 2 25
+    stays backoff_reset inactive "$(before backoff_reset)" 25
 }
 backoff_restart() {
     backoff backoff_restart
@@ -116,7 +120,7 @@ backoff_restart() {
     systemctl restart backoff_restart
     becomes backoff_restart up
     tells backoff_restart '^closed well again without a heal'
-    stays backoff_restart active 3 25
+    stays backoff_restart active $(($(before backoff_restart) + 1)) 25
     same 'backoff_restart: heals' "$(heals backoff_restart)" 1
 }
 
@@ -130,7 +134,6 @@ look() {
     watch_hang "$1"
 }
 order() { echo "wc -l </run/$1.starts >/run/$1.before; systemctl ${*:2} $1" >"/run/$1.service.order"; }
-before() { cat "/run/$1.before"; }
 # cancels STORY PATTERN: the restart is decided and not made.
 cancels() {
     tells "$1" '^heal restart'
