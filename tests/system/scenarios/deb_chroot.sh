@@ -31,3 +31,22 @@ claim 'the folder is there' "$(ls /srv/image/var/lib)" test -d /srv/image/var/li
 inside 'it is removed' dpkg --remove wellkeep
 inside 'and purged' dpkg --purge wellkeep
 claim 'nobody is left' "$(grep wellkeep /srv/image/etc/passwd)" test -z "$(grep wellkeep /srv/image/etc/passwd /srv/image/etc/group)"
+
+# The same from outside, with dpkg's --root: what runs here is not meant.
+outside() {
+    if ! dpkg --root=/srv/image --force-script-chrootless "${@:2}" >/run/chroot.log 2>&1 || grep -qv "$ordinary" /run/chroot.log; then
+        bad "$1" "$(cat /run/chroot.log)"
+    else
+        good "$1"
+    fi
+}
+dpkg --install /opt/wellkeep.deb >/run/dpkg.log 2>&1 || bad 'it installs here' "$(cat /run/dpkg.log)"
+pid=$(systemctl show -P MainPID wellkeep-monitor)
+outside 'it installs from outside' --install /opt/wellkeep.deb
+claim 'the user is in there' none grep -q '^wellkeep:' /srv/image/etc/passwd
+outside 'it is removed from outside' --remove wellkeep
+outside 'and purged from outside' --purge wellkeep
+claim 'nobody is left in there' none test -z "$(grep wellkeep /srv/image/etc/passwd)"
+claim 'the user of this machine is' none getent passwd wellkeep
+claim 'the monitor of this machine did not notice' "$pid, then $(systemctl show -P MainPID wellkeep-monitor)" \
+    test "$(systemctl show -P MainPID wellkeep-monitor)" = "$pid"

@@ -36,8 +36,13 @@ claim 'status.json is for everybody' "$(stat -c '%a %U' /var/lib/wellkeep/status
 like 'what is not on this machine is not watched' "$(page /api/status | jq -c '.services | keys')" '["cron","journal","wellkeep_viewer"]'
 wait_for 'all is well' 60 all_ok
 claim 'the shipped configuration is right' "$(wellkeep check)" wellkeep check
-claim 'the units are right' "$(systemd-analyze verify wellkeep-monitor.service 2>&1)" \
-    test -z "$(systemd-analyze verify /usr/lib/systemd/system/wellkeep-* 2>&1)"
+# There is no man in here to look them up with.
+said=$(systemd-analyze verify --man=no /usr/lib/systemd/system/wellkeep-* 2>&1)
+claim 'the units are right' "$said" test -z "$said"
+for page in $(grep -oh 'man:[^ ]*' /usr/lib/systemd/system/wellkeep-* | sort -u); do
+    [[ $page =~ ^man:(.*)\((.)\)$ ]]
+    claim "$page, which a unit names, is there" none test -s "/usr/share/man/man${BASH_REMATCH[2]}/${BASH_REMATCH[1]}.${BASH_REMATCH[2]}.gz"
+done
 
 # Nobody asked for more than the viewer to be healed.
 systemctl kill --signal=KILL cron
@@ -65,6 +70,16 @@ for file in bash-completion/completions/wellkeep zsh/vendor-completions/_wellkee
 done
 claim 'bash takes its completions' none bash -n /usr/share/bash-completion/completions/wellkeep
 
+# The socket instead of the address in monitor.yml.
+systemctl stop wellkeep-viewer
+mkdir /etc/systemd/system/wellkeep-viewer.socket.d
+printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:80\n' >/etc/systemd/system/wellkeep-viewer.socket.d/port.conf
+systemctl daemon-reload
+systemctl --quiet enable --now wellkeep-viewer.socket
+systemctl start wellkeep-viewer
+by_socket() { curl --silent --max-time 2 --fail --output /dev/null http://127.0.0.1:80/livez; }
+wait_for 'the socket decides where the page is' 20 by_socket
+
 # Removed: stopped, without a right left, and nothing lost.
 echo '# mine' >>/etc/wellkeep/monitor.yml
 echo 'services: [{key: mine, systemd: cron}]' >/etc/wellkeep/monitor.d/mine.yml
@@ -80,14 +95,33 @@ claim 'nothing failed' "$(systemctl --failed --no-legend)" test -z "$(systemctl 
 package 'it installs again' --install /opt/wellkeep.deb
 claim 'it runs again' "$(systemctl status wellkeep-monitor)" is_active wellkeep-monitor active
 claim 'also the viewer' "$(systemctl status wellkeep-viewer)" is_active wellkeep-viewer active
-has_mine() { page /api/status | jq -e .services.mine >/dev/null; }
+claim 'the socket is open again' "$(systemctl status wellkeep-viewer.socket)" is_active wellkeep-viewer.socket active
+wait_for 'and the viewer behind it' 20 by_socket
+has_mine() { wellkeep status --json | jq -e .services.mine >/dev/null; }
 wait_for 'with the same configuration' 20 has_mine
 
 systemctl --quiet enable --now wellkeep-reload.path
 package 'it is purged without a complaint' --purge wellkeep
 claim 'cron did not notice that either' "$(systemctl show -P MainPID cron)" test "$(systemctl show -P MainPID cron)" = "$cron"
 claim 'no user is left' "$(getent passwd wellkeep)" test -z "$(getent passwd wellkeep)$(getent group wellkeep)"
+claim 'a drop-in of the administrator is not touched' none test -e /etc/systemd/system/wellkeep-viewer.socket.d/port.conf
+rm -r /etc/systemd/system/wellkeep-viewer.socket.d
+systemctl daemon-reload
 left=$(find / /run /dev -xdev \( -path /opt -o -path /tmp -o -path /var/log/journal \) -prune -o -name '*wellkeep*' -print)
 claim 'no file is left' "$left" test -z "$left"
 claim 'no unit is left' "$(systemctl list-units --all --no-legend 'wellkeep*')" \
     test -z "$(systemctl list-units --all --no-legend 'wellkeep*')"
+
+# Somebody who has that name already stays, with everything, and is told.
+useradd --create-home wellkeep
+dpkg --install /opt/wellkeep.deb >/run/dpkg.log 2>&1 || bad 'it installs beside a user of that name' "$(cat /run/dpkg.log)"
+like 'it says that there is one' "$(cat /run/dpkg.log)" 'the user wellkeep was there before'
+# What is mounted is emptied and left.
+mount -t tmpfs tmpfs /etc/wellkeep
+touch /etc/wellkeep/mine.yml
+dpkg --purge wellkeep >/run/dpkg.log 2>&1 || bad 'it is purged although a folder is mounted' "$(cat /run/dpkg.log)"
+claim 'the user is still there' none getent passwd wellkeep
+claim 'and the home' none test -d /home/wellkeep
+claim 'the mounted folder is empty' "$(ls /etc/wellkeep)" test -z "$(ls /etc/wellkeep)"
+claim 'nothing is half removed' "$(dpkg-query --show --showformat '${db:Status-Abbrev}' wellkeep 2>&1)" \
+    test -z "$(dpkg-query --show wellkeep 2>/dev/null)"

@@ -112,3 +112,22 @@ kill $clients
 wait $clients 2>/dev/null
 claim 'no client was turned away' "$(sort /run/clients | uniq -c)" test ! -s /run/clients
 claim 'nothing failed' "$(systemctl --failed --no-legend)" test -z "$(systemctl --failed --no-legend)"
+
+# What was stopped stays stopped.
+systemctl stop wellkeep-monitor
+echo N | dpkg --install /srv/next.deb >/run/dpkg.log 2>&1 || bad 'it is upgraded while stopped' "$(cat /run/dpkg.log)"
+claim 'a monitor that was stopped is not started' "$(systemctl is-active wellkeep-monitor)" \
+    test "$(systemctl is-active wellkeep-monitor)" = inactive
+like 'and the package says so' "$(cat /run/dpkg.log)" 'wellkeep-monitor.service was stopped, and is left so'
+systemctl start wellkeep-monitor
+running=$(main_pid wellkeep-monitor)
+
+# A monitor that runs is not replaced by one that cannot.
+cp /etc/wellkeep/monitor.yml /run/right.yml
+echo 'nonsense: true' >>/etc/wellkeep/monitor.yml
+echo N | dpkg --install /opt/wellkeep.deb >/run/dpkg.log 2>&1 || bad 'it is upgraded over a wrong file' "$(cat /run/dpkg.log)"
+claim 'the monitor goes on' "$(systemctl status wellkeep-monitor)" test "$(main_pid wellkeep-monitor)" = "$running"
+like 'the package says what to do' "$(cat /run/dpkg.log)" 'wellkeep check'
+cp /run/right.yml /etc/wellkeep/monitor.yml
+systemctl restart wellkeep-monitor
+claim 'once that is done it runs' "$(systemctl status wellkeep-monitor)" systemctl --quiet is-active wellkeep-monitor

@@ -4,7 +4,7 @@
 # attempts in its place.
 
 # The units as shipped.
-said=$(systemd-analyze verify /usr/lib/systemd/system/wellkeep-*.{service,socket,path} 2>&1)
+said=$(systemd-analyze verify --man=no /usr/lib/systemd/system/wellkeep-*.{service,socket,path} 2>&1)
 claim 'systemd has nothing to say against the units' "$said" test -z "$said"
 # exposure NAME MOST: what systemd thinks of the sandbox, from 0 to 10; better is less.
 exposure() {
