@@ -39,8 +39,9 @@ claim 'the shipped configuration is right' "$(wellkeep check)" wellkeep check
 # There is no man in here to look them up with.
 said=$(systemd-analyze verify --man=no /usr/lib/systemd/system/wellkeep-* 2>&1)
 claim 'the units are right' "$said" test -z "$said"
-for page in $(grep -oh 'man:[^ ]*' /usr/lib/systemd/system/wellkeep-* | sort -u); do
-    [[ $page =~ ^man:(.*)\((.)\)$ ]]
+mapfile -t pages < <(grep -oh 'man:[^ ]*' /usr/lib/systemd/system/wellkeep-* | sort -u)
+for page in "${pages[@]}"; do
+    [[ $page =~ ^man:(.*)\((.)\)$ ]] || continue
     claim "$page, which a unit names, is there" none test -s "/usr/share/man/man${BASH_REMATCH[2]}/${BASH_REMATCH[1]}.${BASH_REMATCH[2]}.gz"
 done
 
