@@ -8,8 +8,8 @@ use clap::Args;
 use tracing::{info, warn};
 
 use super::log::LogFormat;
-use super::{ConfigFile, Exit, StatusFile, complain, log, runtime};
-use crate::config::{self, Config, Listen, Settings};
+use super::{ConfigFile, Exit, StatusFile, complain, environment, log, runtime};
+use crate::config::{self, Config, Details, Listen, Settings};
 use crate::host::listeners;
 use crate::monitor::Order;
 use crate::probe;
@@ -49,20 +49,31 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             return Exit::CannotTell;
         }
     };
-    // The page is needed most when something is wrong, so a wrong configuration does not stop it.
+    // The page is needed most when something is wrong, so a wrong configuration does not stop it. But whether it was to
+    // protect the details nobody knows then.
     let (settings, config) = match arguments.config.settings() {
         Ok(settings) => (settings, for_live_checks(&arguments.config)),
-        Err(_) if !arguments.config.config.exists() => {
+        Err(_) if matches!(arguments.config.config.try_exists(), Ok(false)) => {
             info!("going on with the defaults: there is no {}", arguments.config.config.display());
             (Settings::default(), None)
         }
         Err(problems) => {
-            warn!("going on with the defaults, since the configuration cannot be used: {problems}");
-            (Settings::default(), None)
+            warn!(
+                "going on with the defaults and without the details, for whoever may see them stands in a configuration \
+                 that cannot be used: {problems}"
+            );
+            let viewer = config::Viewer { details: Details::Nobody, ..config::Viewer::default() };
+            (Settings { viewer, ..Settings::default() }, None)
         }
     };
     let status_file = arguments.status_file.path(&settings.monitor);
-    let mut options = Options::new(&settings.viewer, status_file);
+    let mut options = match Options::new(&settings.viewer, status_file, &environment) {
+        Ok(options) => options,
+        Err(error) => {
+            complain(error);
+            return Exit::WrongConfig;
+        }
+    };
     if let Some(listen) = arguments.listen {
         options.listen = listen;
     }
@@ -90,7 +101,13 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     if let Listen::Tcp(address) = viewer.address()
         && !address.ip().is_loopback()
     {
-        warn!("{address} can be reached from other machines: put a reverse proxy with TLS in front of it");
+        let passwords = match settings.viewer.details {
+            Details::With(_) => ", or whoever listens on the way learns the credentials",
+            Details::Everybody | Details::Nobody => "",
+        };
+        warn!(
+            "{address} can be reached from other machines: put a reverse proxy with TLS in front of it{passwords}"
+        );
     }
     let result = stop_on_signal().and_then(|stop| {
         // Clients can connect from now on, and it ends in good order when it is told to.
