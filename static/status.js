@@ -6,9 +6,9 @@
  * on any page. Attributes of the div, all optional:
  *   data-services="a,b"   only these services, by key
  *   data-refresh="15"     seconds between two looks; sooner while something is wrong, or before the data turns stale
- *   data-src="/status/"   where the viewer is, if not where this script came from: on the page's own host and port,
- *                         since the viewer does not yet allow pages of another origin to ask it (CORS)
- *   data-admin            every detail of every check
+ *   data-src="/status/"   where the viewer is, if not where this script came from. A viewer of another origin must
+ *                         allow the page to ask it: `viewer: cors:` in monitor.yml
+ *   data-admin            every detail of every check; where those are not for everybody, the browser asks who it is
  *   data-page             the page is about nothing else: title and icon follow the state
  * What stands in the div is shown until the script has come. A div that is added later is taken up by
  * `wellkeep.mount()`, and let go of when it is removed.
@@ -1214,7 +1214,7 @@
       element.wellkeep = new Widget(element);
       const { src } = element.dataset;
       const there = src ? new URL(src.replace(/\/?$/, '/'), document.baseURI).href : base;
-      const url = new URL('api/status', there).href;
+      const url = new URL(element.wellkeep.options.admin ? 'api/status?details' : 'api/status', there).href;
       const source = sources.get(url) ?? new Source(url);
       sources.set(url, source);
       source.widgets.add(element.wellkeep);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use wellkeep::config::{self, Config, Problems};
+use wellkeep::config::{self, Access, Config, Details, Login, Problems, SecretSource};
 use wellkeep::probe::{self, Check, Severity};
 
 /// The environment of every file here.
@@ -197,6 +197,23 @@ fn a_secret_may_stand_in_a_header_and_in_the_hidden_parts_of_a_url() {
     assert_eq!(http.shown_url(), "https://h:8443/x");
     assert_eq!((http.url.username(), http.url.password()), ("me", Some("s3%2Fcr%40t%3F")));
     assert_eq!(http.url.query(), Some("t=s3%2Fcr%40t%3F"));
+}
+
+#[test]
+fn who_may_see_the_details_is_known_without_the_secrets_which_only_the_viewer_reads() {
+    // Neither the credential nor the file is there: the monitor, which reads all of this, has no use for them.
+    let viewer = valid("viewer.yml").viewer;
+    assert_eq!(viewer.hosts, ["status.example.org", "::1"]);
+    assert_eq!(
+        (viewer.base_path.as_str(), &*viewer.cors),
+        ("/tools/wellkeep", &["https://example.org".to_owned()][..])
+    );
+    let password = SecretSource::File("/etc/wellkeep/password".into());
+    let access = Access {
+        token: Some(SecretSource::Credential("viewer_token".into())),
+        login: Some(Login { user: "ada".into(), password }),
+    };
+    assert_eq!(viewer.details, Details::With(access));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::log::LogFormat;
 use super::serve::{live_checks, owner_of, shown};
-use super::{Exit, load, log, print, runtime, style};
+use super::{Exit, environment, load, log, print, runtime, style};
 use crate::config::{self, Config, Listen, Problems};
 use crate::host::discover;
 use crate::log::Kind;
@@ -65,7 +65,7 @@ fn together(arguments: Arguments, configured: Option<Config>) -> Result<(), Box<
     // Never the one that the configuration names: that is the monitor's, which may be at work.
     let status_file = arguments.status_file.unwrap_or_else(|| folder.path().join("status.json"));
     let settings = configured.as_ref().map(|config| config.viewer.clone()).unwrap_or_default();
-    let mut options = Options::new(&settings, status_file.clone());
+    let mut options = Options::new(&settings, status_file.clone(), &environment)?;
     // On a developer's machine a taken port is no reason to stop, unless somebody asked for just that one.
     options.port_fallback |= arguments.listen.is_none();
     options.listen = arguments.listen.unwrap_or(options.listen);

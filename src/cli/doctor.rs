@@ -84,7 +84,7 @@ fn examine(arguments: &Arguments) -> Report {
     let state_dir = arguments.state_dir.path(&settings.monitor, &status_file);
     let page = {
         let root = root.clone();
-        Look::start(move || Page::read(&root, settings.viewer.listen))
+        Look::start(move || Page::read(&root, settings.viewer))
     };
     let survey = survey.map(|survey| survey.end().unwrap_or((Err(BusError::TimedOut(LIMIT)), LIMIT)));
     let asked = survey.as_ref().and_then(|(survey, _)| survey.as_ref().ok());

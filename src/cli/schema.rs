@@ -3,10 +3,7 @@
 use clap::Args;
 
 use super::{Exit, print};
-use crate::status::Document;
-
-/// Written by hand, for the configuration is read by hand: tests hold the two together.
-const MONITOR_YML: &str = include_str!("../../config/monitor.schema.json");
+use crate::{config, status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -22,11 +19,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Exit {
     if arguments.of == "monitor.yml" {
-        print(MONITOR_YML);
+        print(config::SCHEMA);
         return Exit::Well;
     }
-    let schema = schemars::schema_for!(Document);
-    let text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
-    print(&(text + "\n"));
+    print(&status::schema());
     Exit::Well
 }

@@ -8,8 +8,8 @@ use clap::Args;
 use tracing::{info, warn};
 
 use super::log::LogFormat;
-use super::{ConfigFile, Exit, StatusFile, log, runtime};
-use crate::config::{self, Config, Listen, Problems, Settings};
+use super::{ConfigFile, Exit, StatusFile, environment, log, runtime};
+use crate::config::{self, Config, Details, Listen, Problems, Settings};
 use crate::host::listeners;
 use crate::log::Kind;
 use crate::monitor::Order;
@@ -50,20 +50,32 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             return Exit::CannotTell;
         }
     };
-    // The page is needed most when something is wrong, so a wrong configuration does not stop it.
+    // The page is needed most when something is wrong, so a wrong configuration does not stop it. But whether it was to
+    // protect the details nobody knows then.
     let (settings, live) = match arguments.config.settings() {
         Ok(settings) => (settings, Some(own_look(&arguments.config))),
-        Err(_) if !arguments.config.config.exists() => {
+        Err(_) if matches!(arguments.config.config.try_exists(), Ok(false)) => {
             info!(event = %Kind::Config, "going on with the defaults: there is no {}", arguments.config.config.display());
             (Settings::default(), None)
         }
         Err(problems) => {
-            warn!(event = %Kind::Config, "going on with the defaults, since the configuration cannot be used: {problems}");
-            (Settings::default(), Some(no_look(&problems)))
+            warn!(
+                event = %Kind::Config,
+                "going on with the defaults and without the details, for whoever may see them stands in a configuration \
+                 that cannot be used: {problems}"
+            );
+            let viewer = config::Viewer { details: Details::Nobody, ..config::Viewer::default() };
+            (Settings { viewer, ..Settings::default() }, Some(no_look(&problems)))
         }
     };
     let status_file = arguments.status_file.path(&settings.monitor);
-    let mut options = Options::new(&settings.viewer, status_file);
+    let mut options = match Options::new(&settings.viewer, status_file, &environment) {
+        Ok(options) => options,
+        Err(error) => {
+            log.fail(Kind::Config, error);
+            return Exit::WrongConfig;
+        }
+    };
     if let Some(listen) = arguments.listen {
         options.listen = listen;
     }
@@ -92,7 +104,14 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     if let Listen::Tcp(address) = viewer.address()
         && !address.ip().is_loopback()
     {
-        warn!(event = %Kind::Viewer, "{address} can be reached from other machines: put a reverse proxy with TLS in front of it");
+        let passwords = match settings.viewer.details {
+            Details::With(_) => ", or whoever listens on the way learns the credentials",
+            Details::Everybody | Details::Nobody => "",
+        };
+        warn!(
+            event = %Kind::Viewer,
+            "{address} can be reached from other machines: put a reverse proxy with TLS in front of it{passwords}"
+        );
     }
     let result = stop_on_signal().and_then(|stop| {
         // Clients can connect from now on, and it ends in good order when it is told to.

@@ -15,7 +15,7 @@ const SHOWN_CHARACTERS: usize = 60;
 
 /// Keys that people will look for, and what they are told: those of later versions, which the documentation already
 /// speaks of, and what is asked for in another way.
-const NO_KEYS: [(&str, &str, &str); 4] = [
+const NO_KEYS: [(&str, &str, &str); 3] = [
     ("drill", "this version has no drills yet", "remove the key"),
     (
         "hold",
@@ -23,7 +23,6 @@ const NO_KEYS: [(&str, &str, &str); 4] = [
         "remove the key; `wellkeep hold KEY --for 10m` asks for one",
     ),
     ("notify", "this version sends no notices yet", "remove the key"),
-    ("access", "this version has no access rules yet", "remove the key"),
 ];
 
 /// A complaint about a node, whose place nobody has looked up yet.

@@ -108,9 +108,59 @@ impl<'e> Expand<'e> {
     }
 
     fn secret(&mut self, source: Source<'_>) -> Result<String, ExpandError> {
-        let name = match source {
+        match source {
             Source::File(path) => {
                 self.files.insert(path.into());
+            }
+            Source::Credential(name) => {
+                if let (true, Some(unread)) = (is_credential(name), &mut self.unread) {
+                    unread.insert(name.to_owned());
+                    return Ok("credential".to_owned());
+                }
+            }
+        }
+        source.read(self.env, "monitor")
+    }
+}
+
+/// Where a secret is that is read later, by whoever needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `${file:/path}`: the content of a file, without the line break at its end.
+    File(PathBuf),
+    /// `${credential:NAME}`: a credential of systemd.
+    Credential(String),
+}
+
+impl SecretSource {
+    /// Understands a text that is one of the two forms and nothing besides.
+    pub(super) fn parse(text: &str) -> Option<SecretSource> {
+        let inner = text.trim().strip_prefix("${")?.strip_suffix('}')?;
+        if let Some(name) = inner.strip_prefix("credential:") {
+            return is_credential(name).then(|| SecretSource::Credential(name.to_owned()));
+        }
+        let path = inner.strip_prefix("file:")?;
+        (path.starts_with('/') && !path.contains(['\0', '{', '}'])).then(|| SecretSource::File(path.into()))
+    }
+
+    /// Reads it. `unit` is who needs it, for the advice: "viewer".
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, and what to do, in words that never hold a value.
+    pub(crate) fn read(&self, env: Env<'_>, unit: &str) -> Result<String, String> {
+        let read = match self {
+            SecretSource::File(path) => secret(path, "let the user that the unit runs as read it"),
+            SecretSource::Credential(name) => Source::Credential(name).read(env, unit),
+        };
+        read.map_err(|error| format!("{}; {}", error.why, error.help))
+    }
+}
+
+impl Source<'_> {
+    fn read(self, env: Env<'_>, unit: &str) -> Result<String, ExpandError> {
+        let name = match self {
+            Source::File(path) => {
                 return secret(
                     Path::new(path),
                     "give the path of a readable text file: ${file:/etc/app/token}",
@@ -118,27 +168,27 @@ impl<'e> Expand<'e> {
             }
             Source::Credential(name) => name,
         };
-        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+        if !is_credential(name) {
             return error(
                 format!("names the credential `{name}`, which is no name of a credential"),
                 "write ${credential:NAME} with the name in `LoadCredential=NAME:/path`",
             );
         }
-        if let Some(unread) = &mut self.unread {
-            unread.insert(name.to_owned());
-            return Ok("credential".to_owned());
-        }
-        match (self.env)(CREDENTIALS_FOLDER) {
+        match env(CREDENTIALS_FOLDER) {
             Some(folder) => secret(
                 &PathBuf::from(folder).join(name),
-                "check `LoadCredential=` in the unit of the monitor",
+                &format!("check `LoadCredential=` in the unit of the {unit}"),
             ),
             None => error(
                 format!("needs the credential {name}, and systemd has handed over none"),
-                format!("add `LoadCredential={name}:/path` to the unit of the monitor"),
+                format!("add `LoadCredential={name}:/path` to the unit of the {unit}"),
             ),
         }
     }
+}
+
+fn is_credential(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && name != "." && name != ".."
 }
 
 /// The variable by which systemd tells a unit where its credentials are.

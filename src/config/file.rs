@@ -11,9 +11,9 @@ use super::problem::{Place, Problem, Problems};
 use super::service::{self, Defaults, Draft};
 use super::syntax::line_at;
 use super::tree::{self, Kind, Node, Value};
+use super::viewer::viewer;
 use super::{
-    Checked, Config, Healing, LISTEN_HELP, Monitor, Settings, Viewer, depends, expand, include, io_words,
-    listen, read_regular,
+    Checked, Config, Healing, Monitor, Settings, Viewer, depends, expand, include, io_words, read_regular,
 };
 use crate::probe::{self, Check};
 
@@ -238,24 +238,6 @@ fn monitor(decode: &mut Decode<'_>, node: &Node) -> Monitor {
         heartbeat: heartbeat.unwrap_or(default.heartbeat),
         observe: observe.unwrap_or(default.observe),
         heal_budget: heal_budget.unwrap_or(default.heal_budget),
-    }
-}
-
-fn viewer(decode: &mut Decode<'_>, node: &Node) -> Viewer {
-    let default = Viewer::default();
-    let Some(fields) = decode.fields(node, &["listen", "port_fallback", "refresh", "title"]) else {
-        return default;
-    };
-    let noun = "an address to listen on";
-    let listen = fields.get("listen").and_then(|node| decode.parsed(node, noun, LISTEN_HELP, listen));
-    let port_fallback = fields.get("port_fallback").and_then(|node| decode.boolean(node));
-    let range = Duration::from_secs(1)..=Duration::from_secs(3600);
-    let refresh = fields.get("refresh").and_then(|node| decode.duration(node, range));
-    Viewer {
-        listen: listen.unwrap_or(default.listen),
-        port_fallback: port_fallback.unwrap_or(default.port_fallback),
-        refresh: refresh.unwrap_or(default.refresh),
-        title: fields.get("title").and_then(|node| decode.line(node, "a title", "write text on one line")),
     }
 }
 

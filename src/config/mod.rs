@@ -8,6 +8,7 @@ mod file;
 mod include;
 mod service;
 mod heal;
+mod viewer;
 mod depends;
 mod decode;
 mod expand;
@@ -25,12 +26,16 @@ use std::time::Duration;
 use crate::probe::{Check, Severity};
 
 pub(crate) use decode::{Decode, Fields, Refusal, absolute_path, nearest, tcp_port};
+pub use expand::SecretSource;
 pub(crate) use expand::Secrets;
 pub use problem::{Place, Problem, Problems};
 pub(crate) use tree::{Node, Value};
 
 /// The default of `--config`.
 pub const DEFAULT_PATH: &str = "/etc/wellkeep/monitor.yml";
+/// The JSON Schema of `monitor.yml`. It is written by hand, for the configuration is read by hand: tests hold the two
+/// together.
+pub const SCHEMA: &str = include_str!("../../config/monitor.schema.json");
 /// The default of `--status-file`.
 pub const DEFAULT_STATUS_FILE: &str = "/var/lib/wellkeep/status.json";
 
@@ -380,6 +385,44 @@ pub struct Viewer {
     pub refresh: Duration,
     /// The page's title; the host's name unless configured.
     pub title: Option<String>,
+    /// Names that it answers to beside those of the machine, in lower case and without a port.
+    pub hosts: Vec<String>,
+    /// The path below which a proxy asks for it, with a slash before it and none after it; empty unless configured.
+    pub base_path: String,
+    /// The origins whose pages may read the API, as browsers send them.
+    pub cors: Vec<String>,
+    /// Who may see more than names and states.
+    pub details: Details,
+}
+
+/// Who may see the details: reasons, checks, heals, incidents, figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Details {
+    /// Everybody who can reach the viewer.
+    #[default]
+    Everybody,
+    /// Who has the credentials.
+    With(Access),
+    /// Nobody: there is the public page and no more.
+    Nobody,
+}
+
+/// The credentials for the details: at least one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// For programs: `Authorization: Bearer ...`.
+    pub token: Option<SecretSource>,
+    /// For people with a browser: `Authorization: Basic ...`.
+    pub login: Option<Login>,
+}
+
+/// A user and a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name, without a colon.
+    pub user: String,
+    /// Where the password is.
+    pub password: SecretSource,
 }
 
 impl Default for Viewer {
@@ -389,6 +432,10 @@ impl Default for Viewer {
             port_fallback: false,
             refresh: Duration::from_secs(15),
             title: None,
+            hosts: Vec::new(),
+            base_path: String::new(),
+            cors: Vec::new(),
+            details: Details::Everybody,
         }
     }
 }

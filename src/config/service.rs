@@ -303,7 +303,7 @@ fn check(
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::file;
+    use super::super::{file, viewer};
     use super::*;
 
     #[test]
@@ -319,7 +319,8 @@ mod tests {
             })
         };
         let own = KEYS.iter().chain(&DEFAULT_KEYS);
-        for key in own.chain(&heal::KEYS).chain(&heal::STEP_KEYS).chain(&file::MONITOR_KEYS) {
+        let top = file::MONITOR_KEYS.iter().chain(&viewer::VIEWER_KEYS).chain(&viewer::ACCESS_KEYS);
+        for key in own.chain(&heal::KEYS).chain(&heal::STEP_KEYS).chain(top) {
             assert!(mentioned(key, ""), "{key}");
         }
         for form in &FORMS {
@@ -343,6 +344,8 @@ mod tests {
         assert_eq!(known("/$defs/service"), set(&KEYS));
         assert_eq!(known("/properties/defaults"), set(&DEFAULT_KEYS));
         assert_eq!(known("/properties/monitor"), set(&file::MONITOR_KEYS));
+        assert_eq!(known("/properties/viewer"), set(&viewer::VIEWER_KEYS));
+        assert_eq!(known("/properties/viewer/properties/access"), set(&viewer::ACCESS_KEYS));
         assert_eq!(known("/$defs/heal/anyOf/2"), set(&heal::KEYS));
         assert_eq!(known("/$defs/heal/anyOf/2/properties/steps/items/anyOf/2"), set(&heal::STEP_KEYS));
         for form in &FORMS {

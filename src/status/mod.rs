@@ -33,6 +33,12 @@ pub const SCHEMA: u32 = 1;
 /// A reader calls the document stale when it is older than this, in seconds: three missed heartbeats of 5 s.
 pub const STALE_AFTER_S: u32 = 15;
 
+/// The JSON Schema of `status.json`, as text with a line end.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Document);
+    serde_json::to_string_pretty(&schema).expect("a schema is plain JSON") + "\n"
+}
+
 /// The whole of `status.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Document {

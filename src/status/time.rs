@@ -1,3 +1,5 @@
+use std::time::{Duration, SystemTime};
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -15,6 +17,11 @@ impl Timestamp {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub const fn as_millis(self) -> i64 {
         self.0
+    }
+
+    /// The same for the standard library; none for what its clock cannot tell, and before 1970, which no HTTP date has.
+    pub fn system_time(self) -> Option<SystemTime> {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(self.0).ok()?))
     }
 
     /// This moment and `millis` more; at the end of the representable time it stays there.

@@ -2,13 +2,17 @@
 //! opinion of the document's shape; it puts its own word on top: how far the figures can be believed.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::encoding::gzip_fast;
 use super::http::fingerprint;
-use super::source::Snapshot;
+use super::public::PublicDocument;
+use super::source::{Data, Snapshot, lock};
 use crate::status::read::{self, Head, HeadMonitor, ReadError};
 use crate::status::{Document, Mode, MonitorState, SCHEMA, State, Timestamp};
 
@@ -20,6 +24,17 @@ pub(super) struct Written {
     pub(super) head: Head,
     pub(super) total: u32,
     pub(super) fail_count: u32,
+    /// The same without the details, made when it is first asked for; none if it cannot be understood.
+    public: OnceLock<Option<Arc<Written>>>,
+    /// The whole with the viewer's word on top, packed: once for each word and not for each request.
+    packed: Mutex<Option<Packed>>,
+}
+
+/// A whole answer, packed.
+#[derive(Debug)]
+struct Packed {
+    tag: String,
+    bytes: Arc<[u8]>,
 }
 
 /// The counts, and the services unparsed.
@@ -83,7 +98,26 @@ impl Written {
     }
 
     fn new(bytes: Vec<u8>, head: Head, total: u32, fail_count: u32) -> Written {
-        Written { fingerprint: fingerprint(&bytes), bytes, head, total, fail_count }
+        Written {
+            fingerprint: fingerprint(&bytes),
+            bytes,
+            head,
+            total,
+            fail_count,
+            public: OnceLock::new(),
+            packed: Mutex::default(),
+        }
+    }
+
+    /// What everybody may see of it; none when it cannot be understood.
+    pub(super) fn public(&self) -> Option<Arc<Written>> {
+        self.public.get_or_init(|| self.without_details().ok().map(Arc::new)).clone()
+    }
+
+    fn without_details(&self) -> serde_json::Result<Written> {
+        let public: PublicDocument = self.parse()?;
+        let bytes = serde_json::to_vec(&public)?;
+        Ok(Written::new(bytes, self.head.clone(), self.total, self.fail_count))
     }
 
     /// A part of the document, understood. The file was only looked at for the parts that every viewer needs.
@@ -100,33 +134,57 @@ impl Written {
 }
 
 /// The viewer's own first fields.
-#[derive(Serialize)]
-struct Word<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ViewersWord")]
+pub(super) struct Word<'a> {
+    /// Whether the figures are old, or nobody stands behind them.
     stale: bool,
+    /// What the viewer says of them.
     viewer: Viewer<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Viewer<'a> {
+    /// How far the figures can be believed.
+    #[schemars(extend("enum" = Data::WORDS))]
     data: &'static str,
+    /// Why no further, in words; absent when they are fresh.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    /// The viewer's version.
     version: &'static str,
 }
 
 impl Snapshot {
-    /// The whole document with the viewer's word on top, and its ETag.
-    pub(super) fn whole(&self) -> (Vec<u8>, String) {
-        let word = self.word();
-        let etag = format!("\"{:016x}-{:016x}\"", self.document.fingerprint, fingerprint(&word));
-        (splice(&word, &self.document.bytes), etag)
+    /// The tag of the whole document with the viewer's word on top.
+    pub(super) fn tag(&self) -> String {
+        format!("{:016x}-{:016x}", self.document.fingerprint, fingerprint(&self.word()))
     }
 
-    /// One part of the document with the viewer's word on top, and its ETag.
+    /// The whole document with the viewer's word on top.
+    pub(super) fn whole(&self) -> Vec<u8> {
+        splice(&self.word(), &self.document.bytes)
+    }
+
+    /// The same, packed; none where that is not worth it. Who comes while it is being made waits for it, since to make it
+    /// a second time takes no less.
+    pub(super) fn packed(&self) -> Option<Vec<u8>> {
+        let tag = self.tag();
+        let mut packed = lock(&self.document.packed);
+        if packed.as_ref().is_none_or(|packed| packed.tag != tag) {
+            let bytes = gzip_fast(&self.whole())?;
+            *packed = Some(Packed { tag, bytes: bytes.into() });
+        }
+        let bytes = packed.as_ref().map(|packed| packed.bytes.clone());
+        drop(packed);
+        bytes.map(|bytes| bytes.to_vec())
+    }
+
+    /// One part of the document with the viewer's word on top, and its tag.
     pub(super) fn part(&self, part: &RawValue) -> (Vec<u8>, String) {
         let bytes = splice(&self.word(), part.get().as_bytes());
-        let etag = format!("\"{:016x}\"", fingerprint(&bytes));
-        (bytes, etag)
+        let tag = format!("{:016x}", fingerprint(&bytes));
+        (bytes, tag)
     }
 
     fn word(&self) -> Vec<u8> {

@@ -6,12 +6,12 @@
 //! connection that is reset early panics a thread of that pool. Neither a body nor an endless head is limited there.
 
 use std::io::{self, PipeReader, PipeWriter, Read};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
@@ -43,7 +43,19 @@ const FAREWELL: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Headers that are passed on. No other has a meaning to the viewer.
-const PASSED_ON: [&str; 3] = ["Host", "Accept", "If-None-Match"];
+const PASSED_ON: [&str; 8] = [
+    "Host",
+    "Accept",
+    "Accept-Encoding",
+    "If-None-Match",
+    "If-Modified-Since",
+    "Origin",
+    "Access-Control-Request-Method",
+    "Authorization",
+];
+
+/// The header in which the front tells the server who asks. It is none of [`PASSED_ON`], so no client can send it.
+pub(super) const CLIENT: &str = "Wellkeep-Client";
 
 /// The front at work.
 pub(super) struct Front {
@@ -197,7 +209,7 @@ fn turn(
     sending: &Sending,
 ) -> io::Result<Conversation> {
     let request = match read_head(client, received, wait) {
-        Ok(head) => Passed::parse(&head),
+        Ok(head) => Passed::parse(&head, address(client)),
         Err(Interruption::Gone) => return Ok(Conversation::Over),
         Err(Interruption::Refused(refusal)) => Err(refusal),
     };
@@ -216,6 +228,11 @@ fn turn(
             Ok(Conversation::Over)
         }
     }
+}
+
+/// Who a client is, by its address; none behind a unix socket.
+fn address(client: &Socket) -> Option<IpAddr> {
+    Some(client.peer_addr().ok()?.as_socket()?.ip())
 }
 
 /// Why no request was read.
@@ -294,7 +311,7 @@ struct Passed {
 }
 
 impl Passed {
-    fn parse(head: &[u8]) -> Result<Passed, Refusal> {
+    fn parse(head: &[u8], client: Option<IpAddr>) -> Result<Passed, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         if !request.parse(head).is_ok_and(|status| status.is_complete()) {
@@ -328,6 +345,9 @@ impl Passed {
         if !has_host {
             return Err(bad("the Host header is missing"));
         }
+        if let Some(client) = client {
+            passed.text.push_str(&format!("{CLIENT}: {client}\r\n"));
+        }
         passed.text.push_str("\r\n");
         Ok(passed)
     }
@@ -353,8 +373,9 @@ fn refuse(client: &Socket, refusal: &Refusal) -> io::Result<()> {
         SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nCache-Control: no-cache\r\nContent-Length: {}\r\n\
-         Connection: close\r\nServer: wellkeep\r\n{security}\r\n{body}",
-        body.len()
+         Connection: close\r\nServer: wellkeep\r\nDate: {}\r\n{security}\r\n{body}",
+        body.len(),
+        httpdate::fmt_http_date(SystemTime::now())
     );
     sending::send(client, &[answer.as_bytes()])
 }
@@ -376,7 +397,7 @@ mod tests {
     use super::*;
 
     fn passed(head: &str) -> Passed {
-        Passed::parse(head.as_bytes()).unwrap_or_else(|refusal| panic!("{head:?}: {}", refusal.error))
+        Passed::parse(head.as_bytes(), None).unwrap_or_else(|refusal| panic!("{head:?}: {}", refusal.error))
     }
 
     fn pair() -> (Socket, Socket) {
@@ -409,12 +430,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_passed_on_is_the_address_and_three_headers() {
+    fn what_is_passed_on_is_the_address_and_a_few_headers() {
         let request = passed(
             "GET /a?b HTTP/1.1\r\nhost: x\r\nCookie: secret\r\nTE: chunked\r\nACCEPT:  text/html\r\n\r\n",
         );
         assert_eq!(request.text, "GET /a?b HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n");
         assert!(!request.is_last && !request.is_head);
+    }
+
+    #[test]
+    fn who_asks_is_what_the_front_saw_and_not_what_the_client_says() {
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{CLIENT}: 192.0.2.9\r\n\r\n");
+        let seen = Some("192.0.2.1".parse().unwrap());
+        let request =
+            Passed::parse(head.as_bytes(), seen).unwrap_or_else(|refusal| panic!("{}", refusal.error));
+        assert_eq!(request.text, format!("GET / HTTP/1.1\r\nHost: x\r\n{CLIENT}: 192.0.2.1\r\n\r\n"));
+        assert!(!passed(&head).text.contains(CLIENT));
     }
 
     #[test]
@@ -458,7 +489,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
         ] {
-            assert!(Passed::parse(head.as_bytes()).is_err(), "{head:?}");
+            assert!(Passed::parse(head.as_bytes(), None).is_err(), "{head:?}");
         }
     }
 }

@@ -27,7 +27,7 @@ enum Reach {
 }
 
 impl Hosts {
-    /// The rule for an address. `names` are the machine's own.
+    /// The rule for an address. `names` are the machine's own and those of the configuration.
     pub(super) fn new(listen: &Listen, names: Vec<String>) -> Hosts {
         let reach = match listen {
             Listen::Tcp(address) if address.ip().is_loopback() => Reach::Loopback,
@@ -47,10 +47,11 @@ impl Hosts {
             return true;
         };
         let name = plain(without_port(host));
-        if let Ok(ip) = name.parse::<IpAddr>() {
-            return self.reach == Reach::AnyAddress || ip.is_loopback();
+        if self.names.contains(&name) {
+            return true;
         }
-        self.names.contains(&name)
+        let ip = name.parse::<IpAddr>();
+        ip.is_ok_and(|ip| self.reach == Reach::AnyAddress || ip.is_loopback())
     }
 
     /// What is answered, in words.

@@ -1,10 +1,16 @@
-//! What the viewer needs of HTTP: a request's five facts, a response, and which headers every response carries.
+//! What the viewer needs of HTTP: the facts of a request, a response, and which headers every response carries.
 //! The server's own types stay in `server.rs`.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
+use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use super::access::Sees;
+use super::encoding::accepts_gzip;
 
 /// On every response. The page runs its own script and style and nothing else: a service named `<script>` in
 /// `monitor.yml`, or a body quoted in a reason, cannot become code.
@@ -30,7 +36,28 @@ pub(super) struct Request {
     /// The `Host` header; several are joined by `, ` and so never a known name.
     pub(super) host: Option<String>,
     pub(super) accept: Option<String>,
+    pub(super) accept_encoding: Option<String>,
     pub(super) if_none_match: Option<String>,
+    pub(super) if_modified_since: Option<String>,
+    /// The origin of the page that asks, where it is another one.
+    pub(super) origin: Option<String>,
+    /// Whether a browser asks beforehand what the page may do.
+    pub(super) asks_for_method: bool,
+    pub(super) authorization: Option<Authorization>,
+    /// Who asks, as the front saw it; none behind a unix socket.
+    pub(super) client: Option<IpAddr>,
+    /// How much it may see; nothing but what everybody may until the guard has looked at it.
+    pub(super) sees: Sees,
+}
+
+/// What a client shows to be let in. It is never shown to anybody else.
+#[derive(Clone)]
+pub(super) struct Authorization(pub(super) String);
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(credentials)")
+    }
 }
 
 /// The methods that are told apart. A HEAD is answered as a GET; the server leaves the body out.
@@ -39,6 +66,7 @@ pub(super) enum Method {
     #[default]
     Get,
     Head,
+    Options,
     Other,
 }
 
@@ -46,6 +74,17 @@ impl Request {
     /// The path without the query.
     pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// The value of the first query parameter of this name.
+    pub(super) fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        let (_, query) = self.target.split_once('?')?;
+        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// Whether there is a query parameter of this name.
+    pub(super) fn has_query(&self, name: &str) -> bool {
+        self.query(name).is_some()
     }
 
     /// Whether an error should be a page: a person with a browser asked, and not for the API.
@@ -77,6 +116,31 @@ impl Response {
         }
     }
 
+    /// A body in plain or, if the client takes it and there is one, packed by gzip. The tags differ, for they stand for
+    /// bytes, and a cache in between may hold both.
+    pub(super) fn packed_or_plain(
+        request: &Request,
+        status: u16,
+        content_type: &'static str,
+        tag: &str,
+        packed: impl FnOnce() -> Option<Vec<u8>>,
+        plain: impl FnOnce() -> Cow<'static, [u8]>,
+    ) -> Response {
+        let packed = if accepts_gzip(request.accept_encoding.as_deref()) { packed() } else { None };
+        let response = match packed {
+            Some(packed) => Response::new(status, content_type, packed)
+                .with("ETag", format!("\"{tag}-gzip\""))
+                .with("Content-Encoding", "gzip"),
+            None => Response::new(status, content_type, plain()).with("ETag", format!("\"{tag}\"")),
+        };
+        response.vary("Accept-Encoding")
+    }
+
+    /// No body at all.
+    pub(super) fn empty(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+    }
+
     /// A value as JSON, with a line end for whoever asks with curl.
     pub(super) fn json(status: u16, value: &impl Serialize) -> Response {
         let mut body = serde_json::to_vec(value).expect("strings, numbers and booleans always serialize");
@@ -89,13 +153,32 @@ impl Response {
         self
     }
 
-    /// This response, or 304 when the client already has it. The body stays: by it the server tells the length that
+    /// How caches may keep it, instead of asking each time.
+    pub(super) fn cached(mut self, how: &'static str) -> Response {
+        self.headers.retain(|(name, _)| *name != "Cache-Control");
+        self.with("Cache-Control", how)
+    }
+
+    /// One more header of the request by which answers differ.
+    pub(super) fn vary(mut self, header: &'static str) -> Response {
+        match self.headers.iter_mut().find(|(name, _)| *name == "Vary") {
+            Some((_, listed)) => *listed = format!("{listed}, {header}").into(),
+            None => self.headers.push(("Vary", header.into())),
+        }
+        self
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    }
+
+    /// This response, or 304 when the client already has it. A date counts only without a tag (RFC 9110, 13.1.3). The body stays: by it the server tells the length that
     /// the full answer would have, and does not send it.
     pub(super) fn unless_known(mut self, request: &Request) -> Response {
-        let tag = self.headers.iter().find(|(name, _)| *name == "ETag");
-        let known = match (tag, &request.if_none_match) {
-            (Some((_, tag)), Some(asked)) => is_listed(tag, asked),
-            _ => false,
+        let known = match (&request.if_none_match, &request.if_modified_since) {
+            (Some(asked), _) => self.header("ETag").is_some_and(|tag| is_listed(tag, asked)),
+            (None, Some(since)) => is_unmodified(self.header("Last-Modified"), since),
+            (None, None) => false,
         };
         if known && self.status == 200 {
             self.status = 304;
@@ -105,21 +188,35 @@ impl Response {
 }
 
 /// An answer that is not what was asked for: what is wrong, and what to do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(super) struct Problem {
     #[serde(skip)]
     pub(super) status: u16,
+    #[serde(skip)]
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// What is wrong.
     pub(super) error: String,
+    /// What to do.
     pub(super) hint: String,
 }
 
 impl Problem {
     pub(super) fn new(status: u16, error: impl Into<String>, hint: impl Into<String>) -> Problem {
-        Problem { status, error: error.into(), hint: hint.into() }
+        Problem { status, headers: Vec::new(), error: error.into(), hint: hint.into() }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Problem {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// A page for a person, JSON for everything else.
     pub(super) fn response(&self, request: &Request) -> Response {
+        let headers = self.headers.iter().cloned();
+        headers.fold(self.page_or_json(request), |response, (name, value)| response.with(name, value))
+    }
+
+    fn page_or_json(&self, request: &Request) -> Response {
         if !request.wants_html() {
             return Response::json(self.status, self);
         }
@@ -163,6 +260,12 @@ pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
 fn is_listed(tag: &str, if_none_match: &str) -> bool {
     let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if_none_match.trim() == "*" || if_none_match.split(',').any(|listed| strong(listed) == strong(tag))
+}
+
+/// Whether what was last modified then is not newer than what a client has. A date that is none is no condition.
+fn is_unmodified(modified: Option<&str>, since: &str) -> bool {
+    let (modified, since) = (modified.map(httpdate::parse_http_date), httpdate::parse_http_date(since));
+    matches!((modified, since), (Some(Ok(modified)), Ok(since)) if modified <= since)
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn lengths(answer: &[u8], is_head: bool) -> io::Result<Option<Lengths>> {
         }
         httparse::Status::Partial => return Ok(None),
     };
-    if is_head || response.code == Some(304) {
+    if is_head || matches!(response.code, Some(204 | 304)) {
         return Ok(Some(Lengths { head, body: 0 }));
     }
     let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Content-Length"));
@@ -147,6 +147,8 @@ mod tests {
         assert_eq!(lengths(&answer[..10], false).unwrap(), None);
         let known = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n";
         assert_eq!(lengths(known, false).unwrap(), Some(Lengths { head: known.len(), body: 0 }));
+        let empty = b"HTTP/1.1 204 No Content\r\n\r\n";
+        assert_eq!(lengths(empty, false).unwrap(), Some(Lengths { head: empty.len(), body: 0 }));
         assert!(lengths(b"HTTP/1.1 200 OK\r\n\r\n", false).is_err());
     }
 }

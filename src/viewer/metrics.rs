@@ -154,7 +154,7 @@ pub(super) fn metrics(snapshot: &Snapshot, accept: Option<&str>) -> Result<Respo
         Problem::new(500, format!("the document cannot be understood: {error}"), hint)
     })?;
     let text = exposition.into_text(format);
-    Ok(Response::new(200, format.content_type(), text.into_bytes()).with("Vary", "Accept"))
+    Ok(Response::new(200, format.content_type(), text.into_bytes()).vary("Accept"))
 }
 
 /// The part of the document that is not about a single service.

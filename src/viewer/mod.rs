@@ -5,7 +5,10 @@
 //!  inherited -> front -> lines -> server -> routes -+-> source  status.json, or live checks, or nothing; and why
 //!                                                   |     document: the bytes as written, with a word on top
 //!                                                   |     metrics: the same for Prometheus; exposition: its formats
+//!                                                   |     public: the same without the details; health, badge
 //!                                                   +-> hosts   whom the browser thinks it talks to
+//!                                                   +-> access  who may see the details; attempts: and who guesses
+//!                                                   +-> cors    pages of which other origins may read
 //! ```
 //!
 //! Nothing here starts from green: what is old, broken or missing is shown as that, and `/health` answers 200 only
@@ -22,11 +25,19 @@ mod routes;
 mod source;
 mod document;
 mod live;
+mod public;
+mod health;
+mod badge;
 mod metrics;
 mod exposition;
 mod pages;
+mod openapi;
 mod hosts;
+mod access;
+mod attempts;
+mod cors;
 mod http;
+mod encoding;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,6 +50,8 @@ use socket2::Socket;
 
 use crate::config::{self, Listen};
 use crate::status::{Document, Timestamp, read};
+pub use access::{AccessError, Guard};
+use cors::Cors;
 use hosts::Hosts;
 pub use inherited::Inherited;
 use listen::Leftover;
@@ -69,6 +82,14 @@ pub struct Options {
     pub refresh: Duration,
     /// The page's title; the host's name unless given.
     pub title: Option<String>,
+    /// Names that it answers to beside those of the machine.
+    pub hosts: Vec<String>,
+    /// The path below which a proxy asks for it; empty, or with a slash before it and none after it.
+    pub base_path: String,
+    /// The origins whose pages may read the API.
+    pub cors: Vec<String>,
+    /// Who may see the details.
+    pub guard: Guard,
     /// The document.
     pub status_file: PathBuf,
     /// Where the address that it really listens on is written. The file goes away when the viewer does.
@@ -86,14 +107,27 @@ pub struct Options {
 }
 
 impl Options {
-    /// The configured settings, the machine's own clock and `/proc`, no live checks, no address file.
-    pub fn new(viewer: &config::Viewer, status_file: PathBuf) -> Options {
-        Options {
+    /// The configured settings, the machine's own clock and `/proc`, no live checks, no address file. `env` tells where
+    /// systemd has put the credentials.
+    ///
+    /// # Errors
+    ///
+    /// When the secrets by which the details are protected cannot be read: there is no viewer without protection then.
+    pub fn new(
+        viewer: &config::Viewer,
+        status_file: PathBuf,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Options, AccessError> {
+        Ok(Options {
             inherited: None,
             listen: viewer.listen.clone(),
             port_fallback: viewer.port_fallback,
             refresh: viewer.refresh,
             title: viewer.title.clone(),
+            hosts: viewer.hosts.clone(),
+            base_path: viewer.base_path.clone(),
+            cors: viewer.cors.clone(),
+            guard: Guard::new(&viewer.details, env)?,
             status_file,
             addr_file: None,
             proc_root: PathBuf::from("/proc"),
@@ -101,7 +135,7 @@ impl Options {
             owner_of: Box::new(|_| None),
             now: Arc::new(|| Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())),
             self_probe: Duration::from_secs(5),
-        }
+        })
     }
 }
 
@@ -217,9 +251,10 @@ impl Viewer {
             Some(inherited) => inherited.take()?,
             None => listen::open(&options.listen, options.port_fallback, &options.owner_of)?,
         };
-        let names = hosts::own_names(&options.proc_root);
+        let mut names = hosts::own_names(&options.proc_root);
         let host = names.first().map_or("this host", String::as_str);
         let pages = Pages::new(options.title.as_deref().unwrap_or(host), options.refresh);
+        names.extend(options.hosts);
         let boot = read::Boot::of(&options.proc_root);
         let own_socket = match &address {
             // The file of a socket of systemd is systemd's.
@@ -232,6 +267,9 @@ impl Viewer {
             socket,
             site: Site {
                 hosts: Hosts::new(&address, names),
+                base_path: options.base_path,
+                guard: options.guard,
+                cors: Cors::new(options.cors),
                 pages,
                 source: Source::new(options.status_file, boot, options.now, options.live),
             },

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::http::{HTML, Response, escape, fingerprint};
+use super::encoding::gzip_well;
+use super::http::{HTML, JSON, Request, Response, escape, fingerprint};
+use super::openapi;
+use crate::{config, status};
 
 /// The pages and what belongs to them, ready to be sent.
 #[derive(Debug)]
@@ -13,6 +16,11 @@ pub(super) struct Pages {
     pub(super) script: Asset,
     pub(super) style: Asset,
     pub(super) icon: Asset,
+    pub(super) openapi: Asset,
+    pub(super) status_schema: Asset,
+    pub(super) config_schema: Asset,
+    /// The title, for the badge of the host.
+    pub(super) title: String,
 }
 
 /// One thing that never changes while the program runs.
@@ -20,7 +28,8 @@ pub(super) struct Pages {
 pub(super) struct Asset {
     content_type: &'static str,
     body: Cow<'static, [u8]>,
-    etag: String,
+    packed: Option<Vec<u8>>,
+    tag: String,
 }
 
 impl Pages {
@@ -40,6 +49,10 @@ impl Pages {
             script: Asset::new("text/javascript; charset=utf-8", script),
             style: Asset::new("text/css; charset=utf-8", style),
             icon: Asset::new("image/svg+xml", icon),
+            openapi: Asset::new(JSON, openapi::document().to_string().into_bytes()),
+            status_schema: Asset::new("application/schema+json", status::schema().into_bytes()),
+            config_schema: Asset::new("application/schema+json", config::SCHEMA.as_bytes()),
+            title: title.to_owned(),
         }
     }
 }
@@ -47,12 +60,13 @@ impl Pages {
 impl Asset {
     fn new(content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Asset {
         let body = body.into();
-        let etag = format!("\"{:016x}\"", fingerprint(&body));
-        Asset { content_type, body, etag }
+        let (packed, tag) = (gzip_well(&body), format!("{:016x}", fingerprint(&body)));
+        Asset { content_type, body, packed, tag }
     }
 
-    pub(super) fn response(&self) -> Response {
-        Response::new(200, self.content_type, self.body.clone()).with("ETag", self.etag.clone())
+    pub(super) fn response(&self, request: &Request) -> Response {
+        let (packed, plain) = (|| self.packed.clone(), || self.body.clone());
+        Response::packed_or_plain(request, 200, self.content_type, &self.tag, packed, plain)
     }
 }
 

@@ -1,18 +1,27 @@
 //! Every address the viewer answers, in one table.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
-use serde::Serialize;
+use indexmap::IndexMap;
+use serde_json::value::RawValue;
 
+use super::access::{For, Guard, Sees};
+use super::cors::Cors;
 use super::hosts::Hosts;
 use super::http::{JSON, Method, Problem, Request, Response, SECURITY_HEADERS};
 use super::metrics::metrics;
 use super::pages::Pages;
 use super::source::{Data, Snapshot, Source};
+use super::{badge, health};
 
 /// What is behind the routes.
 pub(super) struct Site {
     pub(super) hosts: Hosts,
+    /// The path below which all of it is there a second time; empty, or with a slash before it.
+    pub(super) base_path: String,
+    pub(super) guard: Guard,
+    pub(super) cors: Cors,
     pub(super) pages: Pages,
     pub(super) source: Source,
 }
@@ -21,33 +30,89 @@ pub(super) struct Site {
 type Answer = fn(&Site, &Request, &str) -> Result<Response, Problem>;
 
 /// Where an answer is found.
-enum At {
+#[derive(Clone, Copy)]
+pub(super) enum At {
     /// Exactly there.
     Path(&'static str),
     /// At anything directly below.
     Below(&'static str),
+    /// At anything between the two.
+    Between(&'static str, &'static str),
 }
 
-const ROUTES: &[(At, Answer)] = &[
-    (At::Path("/"), |site, _, _| Ok(site.pages.index.response())),
-    (At::Path("/admin"), |site, _, _| Ok(site.pages.admin.response())),
-    (At::Path("/static/status.js"), |site, _, _| Ok(site.pages.script.response())),
-    (At::Path("/static/status.css"), |site, _, _| Ok(site.pages.style.response())),
-    (At::Path("/favicon.svg"), |site, _, _| Ok(site.pages.icon.response())),
-    (At::Path("/favicon.ico"), |_, _, _| Ok(moved("favicon.svg"))),
-    (At::Path("/api/status"), |site, _, _| Ok(status(&site.source.snapshot()))),
-    (At::Below("/api/status/"), |site, _, key| service(&site.source.snapshot(), key)),
-    (At::Path("/metrics"), |site, request, _| metrics(&site.source.snapshot(), request.accept.as_deref())),
-    (At::Path("/health"), |site, _, _| Ok(health(&site.source.snapshot()))),
-    (At::Path("/livez"), |_, _, _| Ok(alive())),
+const ROUTES: &[(At, For, Answer)] = &[
+    (At::Path("/"), For::Everybody, |site, request, _| Ok(site.pages.index.response(request))),
+    (At::Path("/admin"), For::Details, |site, request, _| Ok(site.pages.admin.response(request))),
+    (At::Path("/static/status.js"), For::Everybody, |site, request, _| {
+        Ok(site.pages.script.response(request))
+    }),
+    (At::Path("/static/status.css"), For::Everybody, |site, request, _| {
+        Ok(site.pages.style.response(request))
+    }),
+    (At::Path("/favicon.svg"), For::Everybody, |site, request, _| Ok(site.pages.icon.response(request))),
+    (At::Path("/favicon.ico"), For::Everybody, |_, _, _| Ok(moved("favicon.svg"))),
+    (At::Path("/api/status"), For::Either, |site, request, _| Ok(status(&site.snapshot(request), request))),
+    (At::Below("/api/status/"), For::Either, |site, request, key| service(&site.snapshot(request), key)),
+    (At::Path("/api/openapi.json"), For::Everybody, |site, request, _| {
+        Ok(site.pages.openapi.response(request))
+    }),
+    (At::Path("/api/schema/status.json"), For::Everybody, |site, request, _| {
+        Ok(site.pages.status_schema.response(request))
+    }),
+    (At::Path("/api/schema/monitor.json"), For::Everybody, |site, request, _| {
+        Ok(site.pages.config_schema.response(request))
+    }),
+    (At::Path("/badge.svg"), For::Everybody, |site, request, _| {
+        Ok(badge::of_host(&site.snapshot(request), &site.pages.title))
+    }),
+    (At::Between("/badge/", ".svg"), For::Everybody, |site, request, key| {
+        service_badge(&site.snapshot(request), key)
+    }),
+    (At::Path("/metrics"), For::Details, |site, request, _| {
+        metrics(&site.snapshot(request), request.accept.as_deref())
+    }),
+    (At::Path("/health"), For::Everybody, |site, request, _| {
+        health::health(&site.snapshot(request), request)
+    }),
+    (At::Path("/health/detailed"), For::Details, |site, request, _| {
+        health::detailed(&site.snapshot(request), request)
+    }),
+    (At::Path("/livez"), For::Everybody, |_, _, _| Ok(alive())),
 ];
+
+/// The addresses, as OpenAPI writes them, and for whom they are.
+#[cfg(test)]
+pub(super) fn addresses() -> impl Iterator<Item = (Cow<'static, str>, For)> {
+    ROUTES.iter().map(|(at, whom, _)| (at.template("{key}"), *whom))
+}
+
+impl At {
+    /// What of a path it leaves open; none when that is another one.
+    fn matches(self, path: &str) -> Option<&str> {
+        match self {
+            At::Path(known) => (path == known).then_some(""),
+            At::Below(folder) => path.strip_prefix(folder),
+            At::Between(folder, extension) => path.strip_prefix(folder)?.strip_suffix(extension),
+        }
+    }
+
+    /// The address, with a word for what is left open.
+    fn template(self, word: &str) -> Cow<'static, str> {
+        match self {
+            At::Path(path) => Cow::Borrowed(path),
+            At::Below(folder) => Cow::Owned(format!("{folder}{word}")),
+            At::Between(folder, extension) => Cow::Owned(format!("{folder}{word}{extension}")),
+        }
+    }
+}
 
 impl Site {
     /// The whole answer to a request.
-    pub(super) fn answer(&self, request: &Request) -> Response {
-        let mut response = match self.route(request) {
-            Ok(response) => response.unless_known(request),
-            Err(problem) => problem.response(request),
+    pub(super) fn answer(&self, request: Request) -> Response {
+        let request = self.without_base_path(request);
+        let mut response = match self.route(&request) {
+            Ok(response) => response.unless_known(&request),
+            Err(problem) => problem.response(&request),
         };
         if response.status == 405 {
             response = response.with("Allow", "GET, HEAD");
@@ -55,14 +120,27 @@ impl Site {
         for (name, value) in SECURITY_HEADERS {
             response = response.with(name, value);
         }
-        response
+        self.cors.permit(&request, response)
+    }
+
+    /// What a proxy passes on with the path below which it shows the viewer. Without it everything is there as well: for
+    /// the viewer's own probe, for scrapes and checks on the host, and for a proxy that takes the path off.
+    fn without_base_path(&self, mut request: Request) -> Request {
+        let below = request.target.strip_prefix(&self.base_path).filter(|below| below.starts_with('/'));
+        if let Some(below) = below.filter(|_| !self.base_path.is_empty()) {
+            request.target = below.to_owned();
+        }
+        request
     }
 
     fn route(&self, request: &Request) -> Result<Response, Problem> {
         if !self.hosts.accept(request.host.as_deref()) {
             return Err(self.misdirected(request));
         }
-        if request.method == Method::Other {
+        if let Some(permission) = self.cors.preflight(request) {
+            return Ok(permission);
+        }
+        if !matches!(request.method, Method::Get | Method::Head) {
             let error = "the viewer only shows: GET and HEAD, nothing else";
             return Err(Problem::new(
                 405,
@@ -71,25 +149,36 @@ impl Site {
             ));
         }
         let path = request.path();
-        for (at, answer) in ROUTES {
-            match at {
-                At::Path(known) if path == *known => return answer(self, request, ""),
-                At::Below(folder) => {
-                    if let Some(rest) = path.strip_prefix(folder) {
-                        return answer(self, request, rest);
-                    }
-                }
-                At::Path(_) => {}
-            }
+        if !self.base_path.is_empty() && path == self.base_path {
+            // All addresses in the page are relative, so the slash at the end matters.
+            let last = path.rsplit('/').next().unwrap_or_default();
+            return Ok(moved(format!("{last}/")));
         }
-        Err(not_found())
+        let found = ROUTES.iter().find_map(|(at, whom, answer)| Some((at.matches(path)?, *whom, answer)));
+        let (rest, whom, answer) = found.ok_or_else(not_found)?;
+        let sees = self.guard.look(request, whom, Instant::now())?;
+        let response = answer(self, &Request { sees, ..request.clone() }, rest)?;
+        if whom == For::Everybody || !self.guard.tells_apart() {
+            return Ok(response);
+        }
+        Ok(response.vary("Authorization").cached("private, no-cache"))
+    }
+
+    /// The data, without what the request may not see.
+    fn snapshot(&self, request: &Request) -> Snapshot {
+        let snapshot = self.source.snapshot();
+        match request.sees {
+            Sees::Everything => snapshot,
+            Sees::Public => snapshot.public(),
+        }
     }
 
     fn misdirected(&self, request: &Request) -> Problem {
         let error =
             format!("this viewer does not answer to the name {:?}", request.host.as_deref().unwrap_or(""));
         let hint = format!(
-            "it answers to {}; a proxy in front of it must send one of them as Host (nginx: proxy_set_header Host localhost)",
+            "it answers to {}, and to what `viewer: hosts:` in monitor.yml adds; or a proxy in front of it sends one of them \
+             as Host (nginx: proxy_set_header Host localhost)",
             self.hosts.described()
         );
         Problem::new(421, error, hint)
@@ -97,20 +186,21 @@ impl Site {
 }
 
 fn not_found() -> Problem {
-    let known: Vec<Cow<'_, str>> = ROUTES
-        .iter()
-        .map(|(at, _)| match at {
-            At::Path(path) => Cow::Borrowed(*path),
-            At::Below(folder) => Cow::Owned(format!("{folder}KEY")),
-        })
-        .collect();
+    let known: Vec<Cow<'_, str>> = ROUTES.iter().map(|(at, ..)| at.template("KEY")).collect();
     Problem::new(404, "there is nothing at this address", format!("try one of {}", known.join(", ")))
 }
 
 /// The document, with how far it can be believed on top.
-fn status(snapshot: &Snapshot) -> Response {
-    let (body, etag) = snapshot.whole();
-    figures(snapshot, body, etag)
+fn status(snapshot: &Snapshot, request: &Request) -> Response {
+    let response = Response::packed_or_plain(
+        request,
+        code(snapshot),
+        JSON,
+        &snapshot.tag(),
+        || snapshot.packed(),
+        || snapshot.whole().into(),
+    );
+    dated(snapshot, response)
 }
 
 /// One service, with how far it can be believed on top.
@@ -120,22 +210,48 @@ fn service(snapshot: &Snapshot, key: &str) -> Result<Response, Problem> {
         return Err(Problem::new(503, "there is no data", reason));
     }
     let services = snapshot.document.services();
-    let Some(service) = services.get(key) else {
-        let keys = services.keys().map(String::as_str);
-        return Err(Problem::new(404, format!("no service has the key {key:?}"), nearest(key, keys)));
-    };
-    let (body, etag) = snapshot.part(service);
-    Ok(figures(snapshot, body, etag))
+    let service = services.get(key).ok_or_else(|| no_such_service(key, &services))?;
+    let (body, tag) = snapshot.part(service);
+    Ok(dated(snapshot, Response::new(code(snapshot), JSON, body).with("ETag", format!("\"{tag}\""))))
 }
 
-fn figures(snapshot: &Snapshot, body: Vec<u8>, etag: String) -> Response {
-    // A script that looks at the status alone, or at `fail_count == 0`, must not take "no data" for "all well".
-    let status = if snapshot.data == Data::None { 503 } else { 200 };
-    let response = Response::new(status, JSON, body).with("ETag", etag);
-    match snapshot.age_s {
-        Some(age_s) => response.with("Age", age_s.to_string()),
+fn service_badge(snapshot: &Snapshot, key: &str) -> Result<Response, Problem> {
+    if snapshot.data == Data::None {
+        return Ok(badge::without_data(key));
+    }
+    let services = snapshot.document.services();
+    let service = services.get(key).ok_or_else(|| no_such_service(key, &services))?;
+    let service = serde_json::from_str(service.get()).map_err(|error| {
+        let hint = "run the same version of monitor and viewer";
+        Problem::new(500, format!("the service {key} cannot be understood: {error}"), hint)
+    })?;
+    Ok(badge::of_service(snapshot, &service))
+}
+
+/// A script that looks at the status alone, or at `fail_count == 0`, must not take "no data" for "all well".
+fn code(snapshot: &Snapshot) -> u16 {
+    if snapshot.data == Data::None { 503 } else { 200 }
+}
+
+/// The same seconds may see two documents, so a date tells them apart only when they are over.
+const DATE_IS_CERTAIN_AFTER_S: u64 = 2;
+
+/// How old the figures are. Their date is told only while they can be believed: who asks by date alone would else be told
+/// that nothing has changed, when silence has made them stale.
+fn dated(snapshot: &Snapshot, response: Response) -> Response {
+    let Some(age_s) = snapshot.age_s else { return response };
+    let response = response.with("Age", age_s.to_string());
+    let modified = snapshot.document.head.generated_at.system_time();
+    match modified.filter(|_| snapshot.data.is_fresh() && age_s >= DATE_IS_CERTAIN_AFTER_S) {
+        Some(modified) => response.with("Last-Modified", httpdate::fmt_http_date(modified)),
         None => response,
     }
+}
+
+/// What is said of a key that no service has.
+pub(super) fn no_such_service(key: &str, services: &IndexMap<String, &RawValue>) -> Problem {
+    let keys = services.keys().map(String::as_str);
+    Problem::new(404, format!("no service has the key {key:?}"), nearest(key, keys))
 }
 
 /// The known key that is most like the one asked for, in words.
@@ -151,39 +267,16 @@ fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    reason: String,
-}
-
-/// For load balancers and other monitors: 200 only when a monitor is at work and every service is ok.
-fn health(snapshot: &Snapshot) -> Response {
-    let document = &snapshot.document;
-    let problem = if !snapshot.data.is_fresh() {
-        Some(snapshot.reason.clone().unwrap_or_default())
-    } else if document.total == 0 {
-        Some("no services are configured".to_owned())
-    } else if document.fail_count > 0 {
-        Some(format!("{} of {} services are not ok", document.fail_count, document.total))
-    } else {
-        None
-    };
-    let (code, status, reason) = match problem {
-        Some(reason) => (503, "fail", reason),
-        None => (200, "ok", format!("{} of {} services are ok", document.total, document.total)),
-    };
-    Response::json(code, &Health { status, reason })
-}
-
 /// The viewer itself is there. It looks at nothing, so that the data can never make it look dead.
 fn alive() -> Response {
     Response::json(200, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// `to` is relative, since a proxy may show all this below a path.
-fn moved(to: &'static str) -> Response {
-    Response::new(301, "text/plain; charset=utf-8", to.as_bytes()).with("Location", to)
+fn moved(to: impl Into<Cow<'static, str>>) -> Response {
+    let to = to.into();
+    let body = to.clone().into_owned().into_bytes();
+    Response::new(301, "text/plain; charset=utf-8", body).with("Location", to)
 }
 
 #[cfg(test)]

@@ -19,8 +19,9 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tiny_http::{Header, Server};
 
-use super::front::Front;
-use super::http::{Method, Request, Response};
+use super::access::Sees;
+use super::front::{CLIENT, Front};
+use super::http::{Authorization, Method, Request, Response};
 use super::lines::{self, Lines};
 use crate::config::Listen;
 use crate::log::Kind;
@@ -39,7 +40,7 @@ const PROBE_FAILURES: u32 = 2;
 const STOP_WITHIN: Duration = Duration::from_secs(1);
 
 /// A handler of requests, called by several workers at a time.
-pub(super) type Handler = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
+pub(super) type Handler = Arc<dyn Fn(Request) -> Response + Send + Sync>;
 
 /// Serves until `stop` says so or its sender is gone, or until the viewer is found dead; the error says how. Then the
 /// socket is closed; one that systemd holds as well lives on there, with all who wait in its queue.
@@ -130,16 +131,24 @@ fn answer(request: tiny_http::Request, handler: &Handler) {
             .collect();
         Some(found.join(", ")).filter(|_| !found.is_empty())
     };
-    let response = handler(&Request {
+    let response = handler(Request {
         method: match request.method() {
             tiny_http::Method::Get => Method::Get,
             tiny_http::Method::Head => Method::Head,
+            tiny_http::Method::Options => Method::Options,
             _ => Method::Other,
         },
         target: request.url().to_owned(),
         host: header("Host"),
         accept: header("Accept"),
+        accept_encoding: header("Accept-Encoding"),
         if_none_match: header("If-None-Match"),
+        if_modified_since: header("If-Modified-Since"),
+        origin: header("Origin"),
+        asks_for_method: header("Access-Control-Request-Method").is_some(),
+        authorization: header("Authorization").map(Authorization),
+        client: header(CLIENT).and_then(|address| address.parse().ok()),
+        sees: Sees::default(),
     });
     // An error means that the client went away, which is its right.
     let _ = request.respond(translated(response));

@@ -133,7 +133,7 @@ impl Source {
                 let reason = format!("{problem}; these are the last good figures");
                 self.shown(Data::Kept, Some(reason), document)
             }
-            (_, None, _) => self.nothing(problem.to_string()),
+            (_, None, _) => Snapshot::nothing(problem.to_string()),
         }
     }
 
@@ -170,22 +170,25 @@ impl Source {
                 };
                 self.shown(data, Some(format!("{missing}; {how}")), document)
             }
-            Err(reason) => self.nothing(format!("{missing}, and {reason}")),
-        }
-    }
-
-    fn nothing(&self, reason: String) -> Snapshot {
-        Snapshot {
-            data: Data::None,
-            reason: Some(reason),
-            document: Arc::new(Written::nothing()),
-            age_s: None,
+            Err(reason) => Snapshot::nothing(format!("{missing}, and {reason}")),
         }
     }
 
     fn shown(&self, data: Data, reason: Option<String>, document: Arc<Written>) -> Snapshot {
         let age_ms = (self.now)().as_millis().saturating_sub(document.head.generated_at.as_millis());
         Snapshot { data, reason, document, age_s: Some(age_ms.max(0).unsigned_abs() / 1000) }
+    }
+}
+
+impl Snapshot {
+    /// No data, and why.
+    pub(super) fn nothing(reason: String) -> Snapshot {
+        Snapshot {
+            data: Data::None,
+            reason: Some(reason),
+            document: Arc::new(Written::nothing()),
+            age_s: None,
+        }
     }
 }
 

@@ -123,7 +123,8 @@ fn answer(mut stream: &TcpStream, shared: &Shared) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let Some(request) = lines.next() else { return };
     let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let path = request.split(' ').nth(1).unwrap_or("/");
+    let target = request.split(' ').nth(1).unwrap_or("/");
+    let path = target.split('?').next().unwrap_or_default();
     let state = shared.state.lock().expect("no test panics while it holds this");
     let policy = if state.host_page.is_some() { "default-src *" } else { POLICY };
     let (status, kind, body, more) = match path {

@@ -4,6 +4,8 @@
 
 mod stage;
 
+mod access;
+mod api;
 mod data;
 mod routes;
 mod sockets;

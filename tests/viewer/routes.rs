@@ -2,7 +2,7 @@
 
 use crate::stage::{Stage, document};
 
-const ROUTES: [(&str, u16, &str); 10] = [
+const ROUTES: [(&str, u16, &str); 14] = [
     ("/", 200, "text/html; charset=utf-8"),
     ("/admin", 200, "text/html; charset=utf-8"),
     ("/static/status.js", 200, "text/javascript; charset=utf-8"),
@@ -10,6 +10,10 @@ const ROUTES: [(&str, u16, &str); 10] = [
     ("/favicon.svg", 200, "image/svg+xml"),
     ("/api/status", 200, "application/json"),
     ("/api/status/flask_web", 200, "application/json"),
+    ("/api/openapi.json", 200, "application/json"),
+    ("/api/schema/status.json", 200, "application/schema+json"),
+    ("/api/schema/monitor.json", 200, "application/schema+json"),
+    ("/health/detailed", 200, "application/json"),
     ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"),
     ("/health", 200, "application/json"),
     ("/livez", 200, "application/json"),

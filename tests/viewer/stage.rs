@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -78,8 +78,18 @@ impl Stage {
         Options {
             proc_root: self.folder.path().join("proc"),
             now: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst))),
-            ..Options::new(&viewer, self.status_file())
+            ..Options::new(&viewer, self.status_file(), &|_| None).unwrap()
         }
+    }
+
+    /// The same with more settings, which stand below `viewer:`.
+    pub(crate) fn configured(&self, settings: &str) -> Options {
+        let text = format!("viewer: {{{settings}}}\nservices: [{{key: a, port: 1}}]\n");
+        let config = config::Config::parse(&text, Path::new("monitor.yml"), &|_| None);
+        let viewer = config.unwrap_or_else(|problems| panic!("{problems}")).viewer;
+        let configured = Options::new(&viewer, self.status_file(), &|_| None).unwrap();
+        let Options { listen, proc_root, now, .. } = self.options();
+        Options { listen, proc_root, now, ..configured }
     }
 
     pub(crate) fn run(&self) -> Running {
@@ -115,6 +125,13 @@ impl Running {
     pub(crate) fn get_with(&self, target: &str, header: &str) -> Reply {
         self.ask(&format!(
             "GET {target} HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n"
+        ))
+    }
+
+    /// Any method, with headers that each end with a line end.
+    pub(crate) fn send(&self, method: &str, target: &str, headers: &str) -> Reply {
+        self.ask(&format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"
         ))
     }
 
@@ -157,20 +174,24 @@ impl Drop for Running {
 /// What came back.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    head: String,
+    pub(crate) head: String,
+    /// As text; what is packed is not legible in it.
     pub(crate) body: String,
     /// As it came.
+    pub(crate) bytes: Vec<u8>,
+    /// As it came, as text.
     pub(crate) whole: String,
 }
 
 impl Reply {
     pub(crate) fn parse(bytes: &[u8]) -> Reply {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let text = String::from_utf8_lossy(bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
         Reply {
             status: head[9..12].parse().unwrap(),
             head: head.to_owned(),
             body: body.to_owned(),
+            bytes: bytes[head.len() + 4..].to_vec(),
             whole: text.clone(),
         }
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::finding::Finding;
 use super::units::VIEWER;
 use crate::cli::serve::{ADDRESS_FILE, owner_of, shown};
-use crate::config::{self, Listen};
+use crate::config::{self, Details, Listen};
 use crate::status::{Document, Mode, Timestamp};
 
 /// For each step of an answer, and for all of it.
@@ -24,6 +24,8 @@ const SIZE_LIMIT: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Page {
     configured: Listen,
+    /// Whether it is to keep the details from some.
+    has_secrets: bool,
     /// Where it wrote that it really listens.
     written: Option<Listen>,
     /// Who answers there.
@@ -49,7 +51,8 @@ enum Answer {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Shown {
     mode: Mode,
-    monitor: ShownMonitor,
+    /// Absent where the details are not for everybody: then it cannot be told whose document it is.
+    monitor: Option<ShownMonitor>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -60,7 +63,8 @@ struct ShownMonitor {
 
 impl Page {
     /// Asks it, for 6 s at most.
-    pub(super) fn read(root: &Path, configured: Listen) -> Page {
+    pub(super) fn read(root: &Path, viewer: config::Viewer) -> Page {
+        let (configured, has_secrets) = (viewer.listen, viewer.details != Details::Everybody);
         let file = root.join(ADDRESS_FILE.trim_start_matches('/'));
         let written = std::fs::read_to_string(file).ok();
         let written = written.and_then(|text| config::parse_listen(text.trim()).ok());
@@ -76,7 +80,7 @@ impl Page {
             (Answer::Viewer { .. }, _) | (_, Listen::Unix(_)) => None,
             (_, Listen::Tcp(address)) => owner_of(*address),
         };
-        Page { configured, written, answer, owner, shows }
+        Page { configured, has_secrets, written, answer, owner, shows }
     }
 
     /// `is_up`: whether systemd says that the viewer runs; none where it was not asked.
@@ -107,7 +111,12 @@ impl Page {
         if let Listen::Tcp(tcp) = address
             && !tcp.ip().is_loopback()
         {
-            let found = "other machines can reach it, in plain text and without a password";
+            let found = match self.has_secrets {
+                true => {
+                    "other machines can reach it, in plain text: whoever listens on the way learns the credentials"
+                }
+                false => "other machines can reach it, in plain text and without a password",
+            };
             findings.push(
                 Finding::warning(&what, found)
                     .advise(format!(
@@ -165,8 +174,9 @@ impl Page {
                 "shows its own look at the services, and not the monitor's document",
             ))),
             (Some(shown), Some(document)) => {
-                let theirs = (shown.monitor.pid, shown.monitor.started_at);
-                let is_same = theirs == (document.monitor.pid, document.monitor.started_at);
+                let theirs = shown.monitor.as_ref().map(|theirs| (theirs.pid, theirs.started_at));
+                let is_same =
+                    theirs.is_none_or(|theirs| theirs == (document.monitor.pid, document.monitor.started_at));
                 (!is_same).then(|| restart(Finding::problem(what, "shows the document of another monitor")))
             }
             (None, Some(_)) => {
@@ -225,7 +235,9 @@ fn get(address: &Listen, path: &str) -> io::Result<Vec<u8>> {
 /// HTTP/1.0, so that the answer ends with the connection.
 fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<Vec<u8>> {
     let end = Instant::now() + LIMIT;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    // In one piece: who answers and hangs up after the first would break the writing of the second.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
     loop {
@@ -269,12 +281,13 @@ mod tests {
     fn page() -> Page {
         Page {
             configured: listen("127.0.0.1:9355"),
+            has_secrets: false,
             written: Some(listen("127.0.0.1:9355")),
             answer: Answer::Viewer { version: "1".into() },
             owner: None,
             shows: Some(Shown {
                 mode: Mode::ProductionMonitoring,
-                monitor: ShownMonitor { pid: 1, started_at: at("03:00:00") },
+                monitor: Some(ShownMonitor { pid: 1, started_at: at("03:00:00") }),
             }),
         }
     }
@@ -294,13 +307,22 @@ mod tests {
     #[test]
     fn a_page_of_another_document_or_of_none_is_a_problem() {
         let mut other = page();
-        other.shows.as_mut().unwrap().monitor.pid = 2;
+        other.shows.as_mut().unwrap().monitor.as_mut().unwrap().pid = 2;
         assert!(worst(&other, Some(true)).1.contains("another monitor"));
         let none = Page { shows: None, ..page() };
         assert!(worst(&none, Some(true)).1.contains("no document"));
         let mut live = page();
         live.shows.as_mut().unwrap().mode = Mode::LiveChecks;
         assert!(worst(&live, Some(true)).1.contains("its own look"));
+    }
+
+    #[test]
+    fn a_page_that_keeps_the_details_to_itself_is_right() {
+        let mut public = Page { has_secrets: true, ..page() };
+        public.shows.as_mut().unwrap().monitor = None;
+        assert_eq!(worst(&public, Some(true)).0, Level::Ok);
+        let open = Page { written: Some(listen("0.0.0.0:9355")), ..public };
+        assert!(worst(&open, Some(true)).1.contains("learns the credentials"));
     }
 
     #[test]
