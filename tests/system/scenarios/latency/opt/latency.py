@@ -97,6 +97,7 @@ for kind, times in took.items():
     times.sort()
     median, p95 = times[KILLS // 2], times[KILLS * 95 // 100]
     print(f"figure kill -9 of {kind} until status.json says so: median {median:.0f} ms, p95 {p95:.0f} ms")
-    # A machine that is busy with something else is no reason to fail, a mechanism that is gone is: polling takes a second.
-    print(f"{'ok' if p95 < 500 else 'NOT OK'} {kind}: p95 {p95:.0f} ms, at most 500")
-sys.exit(any(times[KILLS * 95 // 100] >= 500 for times in took.values()))
+    # A machine that is busy with something else is no reason to fail, and it shows in the worst. A mechanism that is gone
+    # shows in most: polling takes a second.
+    print(f"{'ok' if median < 500 else 'NOT OK'} {kind}: median {median:.0f} ms, below 500")
+sys.exit(any(times[KILLS // 2] >= 500 for times in took.values()))
