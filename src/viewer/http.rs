@@ -116,8 +116,9 @@ impl Response {
         }
     }
 
-    /// A body in plain or, if the client takes it and there is one, packed by gzip. The tags differ, for they stand for
-    /// bytes, and a cache in between may hold both.
+    /// A body in plain or, if the client takes it and there is one, packed by gzip. Both have one weak tag, which
+    /// stands for what is said and not for its bytes: Caddy asks for gzip by itself and hands the plain bytes on, but not for
+    /// a HEAD.
     pub(super) fn packed_or_plain(
         request: &Request,
         status: u16,
@@ -128,12 +129,10 @@ impl Response {
     ) -> Response {
         let packed = if accepts_gzip(request.accept_encoding.as_deref()) { packed() } else { None };
         let response = match packed {
-            Some(packed) => Response::new(status, content_type, packed)
-                .with("ETag", format!("\"{tag}-gzip\""))
-                .with("Content-Encoding", "gzip"),
-            None => Response::new(status, content_type, plain()).with("ETag", format!("\"{tag}\"")),
+            Some(packed) => Response::new(status, content_type, packed).with("Content-Encoding", "gzip"),
+            None => Response::new(status, content_type, plain()),
         };
-        response.vary("Accept-Encoding")
+        response.with("ETag", format!("W/\"{tag}\"")).vary("Accept-Encoding")
     }
 
     /// No body at all.
