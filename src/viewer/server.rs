@@ -163,6 +163,14 @@ fn translated(response: Response) -> tiny_http::Response<io::Cursor<std::borrow:
     .with_chunked_threshold(usize::MAX)
 }
 
+/// What the server makes of a response, as it goes over a line.
+pub(super) fn in_bytes(response: Response, is_head: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let version = tiny_http::HTTPVersion(1, 1);
+    translated(response).raw_print(&mut bytes, version, &[], is_head, None).expect("memory takes everything");
+    bytes
+}
+
 /// Waits for the end, and asks the server meanwhile whether it is still there.
 fn supervise(
     stop: &Receiver<()>,

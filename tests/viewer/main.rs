@@ -4,6 +4,7 @@
 
 mod stage;
 
+mod attacks;
 mod data;
 mod routes;
 mod sockets;
