@@ -9,21 +9,30 @@ use std::io::{self, PipeReader, PipeWriter, Read};
 use std::net::{IpAddr, Shutdown};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, getrlimit};
 use socket2::Socket;
 
 use super::http::SECURITY_HEADERS;
 use super::lines::Lines;
+use super::newcomers::Newcomers;
+use super::seats::{Doing, Origin, Seat, Seats};
 use super::sending::{self, Sending};
 use super::under_way::{Pass, UnderWay};
 
-/// Connections at a time. Each costs a thread with a small stack; a silent one is closed after [`FIRST_WAIT`]. The
-/// unit's TasksMax leaves room for as many and the viewer's own threads.
+/// Connections at a time. Each costs a thread with a small stack; a silent one is closed after [`FIRST_WAIT`], and
+/// before when its place is needed. The unit's TasksMax leaves room for as many and the viewer's own threads.
 const CONNECTIONS: usize = 192;
+
+/// Connections at a time that have no place yet; these cost a file descriptor each. systemd allows 1024 of those.
+const NEWCOMERS: usize = 512;
+
+/// File descriptors that are not for clients: the viewer itself has 41 open, and reads the status file now and then.
+const OWN_DESCRIPTORS: u64 = 64;
+
 const STACK_BYTES: usize = 128 * 1024;
 
 /// A request's head may be so long.
@@ -91,51 +100,68 @@ impl Front {
 }
 
 fn accept(listener: &Socket, end: &PipeReader, lines: &Arc<Lines>, under_way: &Arc<UnderWay>) {
-    let open = Arc::new(AtomicUsize::new(0));
+    let room = Room::of(getrlimit(Resource::Nofile).current);
+    let seats = Seats::new(room.places);
+    let mut newcomers = Newcomers::new(room.newcomers);
     let sending = Arc::new(Sending::default());
-    while let Some(client) = next_client(listener, end) {
-        let Ok(client) = client else {
-            std::thread::sleep(PAUSE);
-            continue;
-        };
-        let place = Place::take(&open);
-        if open.load(Ordering::Acquire) > CONNECTIONS {
-            turn_away(&client);
-            continue;
-        }
+    let serve = |client, seat| {
         let (lines, sending, under_way) = (lines.clone(), sending.clone(), under_way.clone());
         // Under way from here on: its request may be here already.
         let pass = under_way.begin();
         let conversation = move |client: &Socket| {
-            converse(client, &lines, &sending, &under_way, pass);
-            drop(place);
+            converse(&Guest { client, seat, lines: &lines, sending: &sending }, &under_way, pass);
         };
         attend(client, conversation, |job| {
             let thread = std::thread::Builder::new().name("viewer-client".to_owned());
             thread.stack_size(STACK_BYTES).spawn(job).map(drop)
         });
+    };
+    while is_going_on(listener, end, &newcomers) {
+        if let Err(error) = let_in(listener, &mut newcomers)
+            && newcomers.is_empty()
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            seats.make_room();
+            std::thread::sleep(PAUSE);
+        }
+        if let Some((client, seat)) = newcomers.seat_next(&seats) {
+            serve(client, seat);
+        }
+        newcomers.too_late().for_each(|client| turn_away(&client));
+    }
+    // Nobody else would answer those who were let in.
+    while let Some((client, seat)) = newcomers.seat_next(&seats) {
+        serve(client, seat);
     }
 }
 
-/// Waits for the next client, and for the end, where there is none. Another way to end a thread that accepts is to shut
-/// its socket down. But a socket of systemd is shared with it, and would be shut down for systemd and for all who wait in
-/// its queue: this way the next viewer serves them.
-fn next_client(listener: &Socket, end: &PipeReader) -> Option<io::Result<Socket>> {
+/// Waits until there is something to do. False at the end. Another way to end a thread that accepts is to shut its socket
+/// down. But a socket of systemd is shared with it, and would be shut down for systemd and for all who wait in its queue:
+/// this way the next viewer serves them.
+fn is_going_on(listener: &Socket, end: &PipeReader, newcomers: &Newcomers) -> bool {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut both = [PollFd::new(end, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
-    if let Err(error) = poll(&mut both, None) {
-        return Some(Err(error.into()));
+    // Interrupted it is asked again.
+    let _ = poll(&mut both, (!newcomers.is_empty()).then_some(&at_once));
+    both[0].revents().is_empty()
+}
+
+/// Accepts all who are there, or as many as there is room for. The error is the system's; `WouldBlock`, there is nobody any
+/// more, is the usual one.
+fn let_in(listener: &Socket, newcomers: &mut Newcomers) -> io::Result<()> {
+    while !newcomers.is_full() {
+        let (client, address) = listener.accept()?;
+        newcomers.come(client, Origin::of(&address));
     }
-    let is_over = !both[0].revents().is_empty();
-    (!is_over).then(|| listener.accept().map(|(client, _)| client))
+    Ok(())
 }
 
 /// Has a client answered by a thread of its own, which `spawn` starts. One for which there is none is told so.
 fn attend(
-    client: Socket,
+    client: Arc<Socket>,
     conversation: impl FnOnce(&Socket) + Send + 'static,
     spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
 ) {
-    let client = Arc::new(client);
     let theirs = client.clone();
     if spawn(Box::new(move || conversation(&theirs))).is_err() {
         // Not a word to the log: it would be one for each of a flood of clients.
@@ -148,43 +174,48 @@ fn turn_away(client: &Socket) {
     let _ = refuse(client, &CROWDED);
 }
 
-/// One of the [`CONNECTIONS`].
-struct Place(Arc<AtomicUsize>);
+/// How many clients there may be.
+#[derive(Debug, PartialEq)]
+struct Room {
+    places: usize,
+    newcomers: usize,
+}
 
-impl Place {
-    fn take(open: &Arc<AtomicUsize>) -> Place {
-        open.fetch_add(1, Ordering::AcqRel);
-        Place(open.clone())
+impl Room {
+    /// When the process may open so many files. A viewer without one left would call a good status file unreadable.
+    fn of(descriptors: Option<u64>) -> Room {
+        let left = descriptors.map_or(u64::MAX, |limit| limit.saturating_sub(OWN_DESCRIPTORS));
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let places = left.clamp(1, CONNECTIONS);
+        Room { places, newcomers: left.saturating_sub(places).clamp(1, NEWCOMERS) }
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
+/// A client with a place, and what it takes to answer it.
+struct Guest<'a> {
+    client: &'a Socket,
+    seat: Seat,
+    lines: &'a Lines,
+    sending: &'a Sending,
 }
 
 /// Answers one client until it, or what it sent, or the viewer's end, ends the conversation.
-fn converse(
-    client: &Socket,
-    lines: &Lines,
-    sending: &Sending,
-    under_way: &Arc<UnderWay>,
-    mut pass: Option<Pass>,
-) {
-    sending::bound_buffer(client);
+fn converse(guest: &Guest<'_>, under_way: &Arc<UnderWay>, mut pass: Option<Pass>) {
+    sending::bound_buffer(guest.client);
     let mut received = Vec::new();
     while pass.is_some()
-        && let Ok(Conversation::GoesOn) = turn(client, &mut received, FIRST_WAIT, lines, sending)
+        && let Ok(Conversation::GoesOn) = turn(guest, &mut received)
+        && guest.seat.goes_on(Doing::Waiting)
     {
         // Nobody waits for a client that has nothing to ask.
         drop(pass.take());
-        if !received.is_empty() || says_something(client, NEXT_WAIT) {
+        if !received.is_empty() || says_something(guest.client, NEXT_WAIT) {
             pass = under_way.begin();
         }
     }
     drop(pass);
-    hang_up(client);
+    guest.seat.goes_on(Doing::Leaving);
+    hang_up(guest.client);
 }
 
 /// Waits for the client's next byte, or its end. False when there was none in time.
@@ -201,18 +232,16 @@ enum Conversation {
 }
 
 /// One request and its answer.
-fn turn(
-    client: &Socket,
-    received: &mut Vec<u8>,
-    wait: Duration,
-    lines: &Lines,
-    sending: &Sending,
-) -> io::Result<Conversation> {
-    let request = match read_head(client, received, wait) {
+fn turn(guest: &Guest<'_>, received: &mut Vec<u8>) -> io::Result<Conversation> {
+    let Guest { client, seat, lines, sending } = guest;
+    let request = match read_head(client, received, FIRST_WAIT) {
         Ok(head) => Passed::parse(&head, address(client)),
         Err(Interruption::Gone) => return Ok(Conversation::Over),
         Err(Interruption::Refused(refusal)) => Err(refusal),
     };
+    if !seat.goes_on(Doing::Asking) {
+        return Ok(Conversation::Over);
+    }
     let answer = request.and_then(|request| {
         let answer = lines.ask(&request.text, request.is_head).ok_or(STUCK)?;
         let body = sending.share(answer.body).ok_or(CROWDED)?;
@@ -220,7 +249,10 @@ fn turn(
     });
     match answer {
         Ok((is_last, head, body)) => {
-            sending::send(client, &[&with_connection(&head, is_last), &body])?;
+            let is_last = !seat.goes_on(Doing::Taking) || is_last;
+            sending::send(client, &[&with_connection(&head, is_last), &body], || {
+                seat.goes_on(Doing::Taking);
+            })?;
             Ok(if is_last { Conversation::Over } else { Conversation::GoesOn })
         }
         Err(refusal) => {
@@ -244,7 +276,7 @@ enum Interruption {
 }
 
 /// An answer that does not come from the routes.
-struct Refusal {
+pub(super) struct Refusal {
     status: &'static str,
     error: &'static str,
     hint: &'static str,
@@ -268,6 +300,18 @@ const TOO_SLOW: Refusal = Refusal {
     hint: "send it at once",
 };
 
+const TOO_MANY: Refusal = Refusal {
+    status: "431 Request Header Fields Too Large",
+    error: "the head has more than 64 headers",
+    hint: "send fewer headers",
+};
+/// Two readers could see different ends of such a request, and the second of them another request in the rest.
+const UNCLEAR: Refusal = Refusal {
+    status: "400 Bad Request",
+    error: "it is not clear how long the body is",
+    hint: "send GET requests without a body",
+};
+
 fn bad(error: &'static str) -> Refusal {
     Refusal { status: "400 Bad Request", error, hint: "send a plain HTTP/1.1 request" }
 }
@@ -277,8 +321,8 @@ fn read_head(mut client: &Socket, received: &mut Vec<u8>, wait: Duration) -> Res
     let deadline = Instant::now() + wait;
     let mut chunk = [0; 2048];
     loop {
-        if let Some(end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-            let rest = received.split_off(end + 4);
+        if let Some(end) = find_end(received) {
+            let rest = received.split_off(end);
             return Ok(std::mem::replace(received, rest));
         }
         if received.len() > HEAD_BYTES {
@@ -297,25 +341,33 @@ fn read_head(mut client: &Socket, received: &mut Vec<u8>, wait: Duration) -> Res
     }
 }
 
+/// Where a head ends: behind the empty line.
+pub(super) fn find_end(received: &[u8]) -> Option<usize> {
+    received.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|end| end + 4)
+}
+
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// What is passed on of a request: nothing that could confuse whoever reads it next, and no body.
 #[derive(Debug, PartialEq)]
-struct Passed {
-    text: String,
-    is_head: bool,
+pub(super) struct Passed {
+    pub(super) text: String,
+    pub(super) is_head: bool,
     /// No request follows: the client said so, or sends a body, which is not read.
-    is_last: bool,
+    pub(super) is_last: bool,
 }
 
 impl Passed {
-    fn parse(head: &[u8], client: Option<IpAddr>) -> Result<Passed, Refusal> {
+    pub(super) fn parse(head: &[u8], client: Option<IpAddr>) -> Result<Passed, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut request = httparse::Request::new(&mut headers);
-        if !request.parse(head).is_ok_and(|status| status.is_complete()) {
-            return Err(bad("this is not HTTP/1"));
+        match request.parse(head) {
+            // A head that ends before its end has another request in it for whoever counts lines differently.
+            Ok(httparse::Status::Complete(length)) if length == head.len() && !has_bare_line_end(head) => {}
+            Err(httparse::Error::TooManyHeaders) => return Err(TOO_MANY),
+            _ => return Err(bad("this is not HTTP/1")),
         }
         let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version)
         else {
@@ -329,10 +381,21 @@ impl Passed {
             is_head: method == "HEAD",
             is_last: version == 0,
         };
-        let mut has_host = version == 0;
+        let mut hosts = 0;
+        let (mut length, mut is_encoded) = (None, false);
         for header in request.headers {
             let named = |name: &&str| header.name.eq_ignore_ascii_case(name);
-            has_host |= named(&"Host");
+            hosts += usize::from(named(&"Host"));
+            is_encoded |= named(&"Transfer-Encoding");
+            if named(&"Content-Length") {
+                let is_clear = length.is_none_or(|known| known == header.value)
+                    && !header.value.is_empty()
+                    && header.value.iter().all(u8::is_ascii_digit);
+                if !is_clear {
+                    return Err(UNCLEAR);
+                }
+                length = Some(header.value);
+            }
             passed.is_last |= named(&"Transfer-Encoding") || named(&"Upgrade") || named(&"Expect");
             passed.is_last |= named(&"Content-Length") && header.value != b"0";
             passed.is_last |= named(&"Connection") && says_close(header.value);
@@ -342,8 +405,14 @@ impl Passed {
                 passed.text.push_str(&format!("{name}: {value}\r\n"));
             }
         }
-        if !has_host {
-            return Err(bad("the Host header is missing"));
+        if is_encoded && length.is_some() {
+            return Err(UNCLEAR);
+        }
+        match hosts {
+            1 => {}
+            0 if version == 0 => {}
+            0 => return Err(bad("the Host header is missing")),
+            _ => return Err(bad("there is more than one Host header")),
         }
         if let Some(client) = client {
             passed.text.push_str(&format!("{CLIENT}: {client}\r\n"));
@@ -353,31 +422,40 @@ impl Passed {
     }
 }
 
+/// Whether a line ends otherwise than by CR and LF. httparse lets a single LF pass.
+fn has_bare_line_end(head: &[u8]) -> bool {
+    (0..head.len()).any(|at| head[at] == b'\n' && (at == 0 || head[at - 1] != b'\r'))
+}
+
 /// Whether a `Connection` header, which is a list, has the word `close`.
 fn says_close(connection: &[u8]) -> bool {
     connection.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 /// The head of an answer with the word about the connection that the server cannot give.
-fn with_connection(head: &[u8], is_last: bool) -> Vec<u8> {
+pub(super) fn with_connection(head: &[u8], is_last: bool) -> Vec<u8> {
     let first_line = head.windows(2).position(|bytes| bytes == b"\r\n").map_or(0, |end| end + 2);
     let (first_line, rest) = head.split_at(first_line);
     let connection: &[u8] = if is_last { b"Connection: close\r\n" } else { b"" };
     [first_line, connection, rest].concat()
 }
 
-fn refuse(client: &Socket, refusal: &Refusal) -> io::Result<()> {
-    let Refusal { status, error, hint } = refusal;
+fn refuse(client: &Socket, problem: &Refusal) -> io::Result<()> {
+    sending::send(client, &[refusal(problem).as_bytes()], || ())
+}
+
+/// The whole answer.
+pub(super) fn refusal(problem: &Refusal) -> String {
+    let Refusal { status, error, hint } = problem;
     let body = serde_json::json!({ "error": error, "hint": hint }).to_string();
     let security: String =
         SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let answer = format!(
+    format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nCache-Control: no-cache\r\nContent-Length: {}\r\n\
          Connection: close\r\nServer: wellkeep\r\nDate: {}\r\n{security}\r\n{body}",
         body.len(),
         httpdate::fmt_http_date(SystemTime::now())
-    );
-    sending::send(client, &[answer.as_bytes()])
+    )
 }
 
 /// Closes a connection so that the client can still read the answer: closed with something unread in it, the kernel
@@ -407,7 +485,7 @@ mod tests {
     #[test]
     fn a_client_for_which_there_is_no_thread_is_told_so() {
         let (mut client, viewer) = pair();
-        attend(viewer, |_| panic!("nobody is there"), |_| Err(io::ErrorKind::WouldBlock.into()));
+        attend(Arc::new(viewer), |_| panic!("nobody is there"), |_| Err(io::ErrorKind::WouldBlock.into()));
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
@@ -450,12 +528,8 @@ mod tests {
 
     #[test]
     fn a_body_is_never_passed_on_and_ends_the_conversation() {
-        for header in [
-            "Content-Length: 1000000000000",
-            "Content-Length: +5",
-            "Transfer-Encoding: chunked",
-            "Expect: 100-continue",
-        ] {
+        for header in ["Content-Length: 1000000000000", "Transfer-Encoding: chunked", "Expect: 100-continue"]
+        {
             let request = passed(&format!("POST / HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n"));
             assert_eq!(request.text, "POST / HTTP/1.1\r\nHost: x\r\n\r\n", "{header}");
             assert!(request.is_last, "{header}");
@@ -478,6 +552,19 @@ mod tests {
     }
 
     #[test]
+    fn a_low_limit_on_open_files_leaves_the_viewer_those_that_it_needs_itself() {
+        let room = |descriptors| {
+            let Room { places, newcomers } = Room::of(descriptors);
+            (places, newcomers)
+        };
+        assert_eq!(room(None), (CONNECTIONS, NEWCOMERS));
+        assert_eq!(room(Some(1024)), (CONNECTIONS, NEWCOMERS));
+        assert_eq!(room(Some(300)), (CONNECTIONS, 44));
+        assert_eq!(room(Some(100)), (36, 1));
+        assert_eq!(room(Some(20)), (1, 1));
+    }
+
+    #[test]
     fn what_could_mean_two_things_is_refused() {
         for head in [
             "GET / HTTP/1.1\r\n\r\n",
@@ -488,6 +575,14 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: \u{e4}\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+            "GET / HTTP/1.1\nHost: x\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\n\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 5\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
             assert!(Passed::parse(head.as_bytes(), None).is_err(), "{head:?}");
         }

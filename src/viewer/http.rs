@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::access::Sees;
 use super::encoding::accepts_gzip;
+use super::front::CLIENT;
 
 /// On every response. The page runs its own script and style and nothing else: a service named `<script>` in
 /// `monitor.yml`, or a body quoted in a reason, cannot become code.
@@ -71,6 +72,29 @@ pub(super) enum Method {
 }
 
 impl Request {
+    /// A request with what its headers say; `header` gives the values of all headers of a name, joined by `, `. Who asks
+    /// stands in the one that the front wrote.
+    pub(super) fn new(
+        method: Method,
+        target: String,
+        header: impl Fn(&'static str) -> Option<String>,
+    ) -> Request {
+        Request {
+            method,
+            target,
+            host: header("Host"),
+            accept: header("Accept"),
+            accept_encoding: header("Accept-Encoding"),
+            if_none_match: header("If-None-Match"),
+            if_modified_since: header("If-Modified-Since"),
+            origin: header("Origin"),
+            asks_for_method: header("Access-Control-Request-Method").is_some(),
+            authorization: header("Authorization").map(Authorization),
+            client: header(CLIENT).and_then(|address| address.parse().ok()),
+            sees: Sees::default(),
+        }
+    }
+
     /// The path without the query.
     pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()

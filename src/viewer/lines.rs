@@ -109,13 +109,13 @@ fn ask(line: &mut UnixStream, request: &str, is_head: bool) -> io::Result<Answer
 
 /// How long the two parts of an answer are.
 #[derive(Debug, PartialEq)]
-struct Lengths {
-    head: usize,
-    body: usize,
+pub(super) struct Lengths {
+    pub(super) head: usize,
+    pub(super) body: usize,
 }
 
 /// The lengths of an answer, as soon as its head is there.
-fn lengths(answer: &[u8], is_head: bool) -> io::Result<Option<Lengths>> {
+pub(super) fn lengths(answer: &[u8], is_head: bool) -> io::Result<Option<Lengths>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
     let head = match response.parse(answer).map_err(io::Error::other)? {

@@ -16,8 +16,9 @@ use crate::log::Kind;
 /// How many ports after the configured one `port_fallback` tries.
 pub(super) const FALLBACK_PORTS: u16 = 20;
 
-/// Connections that wait to be accepted. The kernel's default limit is 4096.
-const BACKLOG: i32 = 1024;
+/// Connections that wait to be accepted, and the kernel's default limit. One that finds no room among them tries again
+/// after a second; a burst of 2,000 must not do that to others.
+const BACKLOG: i32 = 4096;
 
 /// Opens the address, with `port_fallback` one of the next ports. The address that it really is comes with it.
 pub(super) fn open(

@@ -17,10 +17,13 @@
 mod listen;
 mod inherited;
 mod front;
+mod newcomers;
+mod seats;
 mod under_way;
 mod lines;
 mod sending;
 mod server;
+mod rehearsal;
 mod routes;
 mod source;
 mod document;
@@ -282,6 +285,12 @@ impl Viewer {
     /// Where it really listens: with port 0 or `port_fallback` not where it was told to.
     pub fn address(&self) -> &Listen {
         &self.address
+    }
+
+    /// The answer to the first request in what a client sent, as it would go over the wire, made without the socket; none
+    /// while the head of the request has no end. For fuzzing.
+    pub fn rehearse(&self, received: &[u8]) -> Option<Vec<u8>> {
+        rehearsal::answer(received, |request| self.site.answer(request))
     }
 
     /// Serves until something arrives on `stop` or its sender is dropped. The error says why it had to end by itself,

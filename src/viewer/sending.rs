@@ -64,12 +64,19 @@ pub(super) fn bound_buffer(client: &Socket) {
     let _ = client.set_send_buffer_size(BUFFER_BYTES);
 }
 
-/// Sends these parts one after the other. The error says that the client went away or was too slow.
-pub(super) fn send(client: &Socket, parts: &[&[u8]]) -> io::Result<()> {
-    send_within(client, parts, STALL, WHOLE)
+/// Sends these parts one after the other; `progress` is called after each piece that the client took. The error says that
+/// the client went away or was too slow.
+pub(super) fn send(client: &Socket, parts: &[&[u8]], progress: impl Fn()) -> io::Result<()> {
+    send_within(client, parts, progress, STALL, WHOLE)
 }
 
-fn send_within(mut client: &Socket, parts: &[&[u8]], stall: Duration, whole: Duration) -> io::Result<()> {
+fn send_within(
+    mut client: &Socket,
+    parts: &[&[u8]],
+    progress: impl Fn(),
+    stall: Duration,
+    whole: Duration,
+) -> io::Result<()> {
     let deadline = Instant::now() + whole;
     for mut chunk in parts.iter().flat_map(|part| part.chunks(CHUNK_BYTES)) {
         while !chunk.is_empty() {
@@ -81,7 +88,10 @@ fn send_within(mut client: &Socket, parts: &[&[u8]], stall: Duration, whole: Dur
             client.set_write_timeout(Some(left.min(stall)))?;
             match client.write(chunk) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => chunk = &chunk[written..],
+                Ok(written) => {
+                    chunk = &chunk[written..];
+                    progress();
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -108,7 +118,7 @@ mod tests {
         let (mut client, viewer) = pair();
         let body: Vec<u8> = (0..1_000_000u32).map(|number| number as u8).collect();
         let sent = body.clone();
-        let thread = std::thread::spawn(move || send_within(&viewer, &[b"head", &sent], LONG, LONG));
+        let thread = std::thread::spawn(move || send_within(&viewer, &[b"head", &sent], || (), LONG, LONG));
         let mut received = Vec::new();
         client.read_to_end(&mut received).unwrap();
         thread.join().unwrap().unwrap();
@@ -118,7 +128,7 @@ mod tests {
     #[test]
     fn a_client_that_takes_nothing_is_let_go_also_on_a_unix_socket() {
         let (_client, viewer) = pair();
-        let error = send_within(&viewer, &[&[0; 1_000_000]], SHORT, LONG).unwrap_err();
+        let error = send_within(&viewer, &[&[0; 1_000_000]], || (), SHORT, LONG).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
@@ -126,7 +136,7 @@ mod tests {
     fn a_client_that_trickles_is_let_go_when_the_whole_takes_too_long() {
         let (mut client, viewer) = pair();
         let answer = vec![0; 1_000_000];
-        let thread = std::thread::spawn(move || send_within(&viewer, &[&answer], LONG, SHORT));
+        let thread = std::thread::spawn(move || send_within(&viewer, &[&answer], || (), LONG, SHORT));
         // At this pace the whole would take eight times as long; it ends when the viewer hangs up.
         let mut some = [0; 4096];
         while client.read(&mut some).unwrap() > 0 {

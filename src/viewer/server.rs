@@ -19,9 +19,8 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tiny_http::{Header, Server};
 
-use super::access::Sees;
-use super::front::{CLIENT, Front};
-use super::http::{Authorization, Method, Request, Response};
+use super::front::Front;
+use super::http::{Method, Request, Response};
 use super::lines::{self, Lines};
 use crate::config::Listen;
 use crate::log::Kind;
@@ -131,25 +130,13 @@ fn answer(request: tiny_http::Request, handler: &Handler) {
             .collect();
         Some(found.join(", ")).filter(|_| !found.is_empty())
     };
-    let response = handler(Request {
-        method: match request.method() {
-            tiny_http::Method::Get => Method::Get,
-            tiny_http::Method::Head => Method::Head,
-            tiny_http::Method::Options => Method::Options,
-            _ => Method::Other,
-        },
-        target: request.url().to_owned(),
-        host: header("Host"),
-        accept: header("Accept"),
-        accept_encoding: header("Accept-Encoding"),
-        if_none_match: header("If-None-Match"),
-        if_modified_since: header("If-Modified-Since"),
-        origin: header("Origin"),
-        asks_for_method: header("Access-Control-Request-Method").is_some(),
-        authorization: header("Authorization").map(Authorization),
-        client: header(CLIENT).and_then(|address| address.parse().ok()),
-        sees: Sees::default(),
-    });
+    let method = match request.method() {
+        tiny_http::Method::Get => Method::Get,
+        tiny_http::Method::Head => Method::Head,
+        tiny_http::Method::Options => Method::Options,
+        _ => Method::Other,
+    };
+    let response = handler(Request::new(method, request.url().to_owned(), header));
     // An error means that the client went away, which is its right.
     let _ = request.respond(translated(response));
 }
@@ -171,6 +158,14 @@ fn translated(response: Response) -> tiny_http::Response<io::Cursor<std::borrow:
     )
     // The length is known, so it is told, also for large documents.
     .with_chunked_threshold(usize::MAX)
+}
+
+/// What the server makes of a response, as it goes over a line.
+pub(super) fn in_bytes(response: Response, is_head: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let version = tiny_http::HTTPVersion(1, 1);
+    translated(response).raw_print(&mut bytes, version, &[], is_head, None).expect("memory takes everything");
+    bytes
 }
 
 /// Waits for the end, and asks the server meanwhile whether it is still there.

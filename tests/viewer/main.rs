@@ -6,6 +6,7 @@ mod stage;
 
 mod access;
 mod api;
+mod attacks;
 mod data;
 mod routes;
 mod sockets;

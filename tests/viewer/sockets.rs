@@ -364,20 +364,16 @@ fn an_endless_head_is_cut_off() {
 }
 
 #[test]
-fn too_many_connections_are_turned_away_and_the_viewer_takes_that_for_life() {
+fn a_viewer_full_of_silent_clients_lets_the_oldest_go_and_is_content_with_itself() {
     let stage = Stage::new();
     let viewer = Viewer::bind(Options { self_probe: Duration::from_millis(1), ..stage.options() });
     let viewer = run(viewer.unwrap());
     let mut silent: Vec<_> = (0..200).map(|_| viewer.connect()).collect();
-    let mut reply = Vec::new();
-    silent[199].read_to_end(&mut reply).unwrap();
-    let reply = Reply::parse(&reply);
-    assert_eq!((reply.status, reply.header("Connection")), (503, Some("close")));
-    assert_eq!(reply.header("X-Content-Type-Options"), Some("nosniff"));
-    assert!(reply.header("Content-Security-Policy").unwrap().starts_with("default-src 'none'"));
+    assert_eq!(viewer.get("/livez").status, 200);
+    let mut nothing = Vec::new();
+    silent[0].read_to_end(&mut nothing).unwrap();
+    assert!(nothing.is_empty());
     drop(silent);
-    // Their threads notice one after the other.
-    assert!((0..1000).any(|_| viewer.get("/livez").status == 200));
     viewer.stop().unwrap();
 }
 
