@@ -110,12 +110,15 @@ impl Witness {
     }
 
     /// A probe read since when the unit has not been running. An end that was seen before a time without a watch is
-    /// believed only if it is provably this one: meanwhile the unit may have been started and have ended again.
+    /// believed only if it is provably this one: meanwhile the unit may have been started and have ended again. An order
+    /// whose end no probe had read yet stands all the same: were it called unknown, a stop that failed would be a crash.
     pub(super) fn note_end(&mut self, since: Option<Timestamp>) {
         let seconds = |at: Option<Timestamp>| at.map(|at| at.as_millis().div_euclid(1000));
+        let is_unread_stop = self.intent == Intent::Stop && self.ended_at.is_none();
         if std::mem::take(&mut self.is_unsure)
             && !is_up(&self.active)
             && !self.is_being_stopped()
+            && !is_unread_stop
             && (since.is_none() || seconds(since) != seconds(self.ended_at))
         {
             self.intent = Intent::Unknown;
@@ -392,6 +395,18 @@ mod tests {
                 }
             }
             assert_eq!(witness.intent(), Intent::Stop, "{active} {order:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_that_failed_before_the_monitor_was_killed_stays_one_though_its_time_was_not_read() {
+        let failed = UnitChange { unit: "web.service".into(), active: "failed".into(), has_job: false };
+        for (ordered, intent) in [(true, Intent::Stop), (false, Intent::Unknown)] {
+            let mut witness = Witness::default();
+            witness.recall(&EndMemory { active: "failed".into(), ordered, since: None });
+            witness.begin(&failed);
+            witness.note_end(Some(Timestamp::from_millis(9_000)));
+            assert_eq!(witness.intent(), intent);
         }
     }
 
