@@ -215,6 +215,8 @@
       words: words.filter((one) => one !== null && one !== ''),
     });
     const step = text(record(heal.last).step) ?? 'restart';
+    if (heal.phase === 'looking')
+      return care('info', `looking again before ${stepWord(text(heal.next) ?? 'restart', 'ing')}`);
     if (heal.phase === 'acting') return care('info', `${stepWord(step, 'ing')} now`);
     if (heal.phase === 'verifying') return care('info', `${stepWord(step, 'ed')}, being verified`);
     if (heal.phase !== 'waiting') return null;

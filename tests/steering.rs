@@ -230,6 +230,24 @@ fn why_without_a_key_has_a_line_for_each_that_is_not_well() {
 }
 
 #[test]
+fn why_without_a_key_is_no_all_clear_from_a_monitor_that_is_dead() {
+    let place = Place::with(json!({}));
+    let show = |services| {
+        let mut document = place.document(services);
+        document["generated_at"] = json!(place.at(-60));
+        place.show(&document);
+        place.run(&["why"])
+    };
+    let well = show(json!({"a": {}, "b": {}}));
+    well.assert(2, &["STALE: the monitor has not written for", "Last known: 2 of 2 services were up."]);
+    assert!(!well.out.contains("Nothing is wrong"), "{}", well.out);
+    let ill = show(json!({"c": {"state": "down", "ok": false, "reason": "port: refused",
+        "heal": healing(json!({"phase": "acting"}))}}));
+    ill.assert(2, &["c was DOWN", ": port: refused\n"]);
+    assert!(!ill.out.contains("restarting"), "{}", ill.out);
+}
+
+#[test]
 fn a_key_that_nobody_knows_is_answered_with_the_nearest() {
     let place = Place::with(json!({}));
     let mut document = place.document(json!({"shop_web": {}, "postgres": {}}));

@@ -19,6 +19,7 @@ pub(super) fn short(service: &Service, now: Timestamp) -> Option<String> {
     let last = heal.last.as_ref();
     match heal.phase {
         HealPhase::Idle => None,
+        HealPhase::Looking => Some(looking_before(heal)),
         HealPhase::Acting => Some(format!("{} now", doing(last_step(heal)))),
         HealPhase::Verifying => Some(format!("{}, being verified", done(last_step(heal)))),
         HealPhase::Waiting => match (&heal.next, &heal.why_not) {
@@ -65,6 +66,7 @@ pub(super) fn next(service: &Service, document: &Document, config_path: &str, no
         return format!("Healing cannot act on this machine, whatever the configuration says: {why}.");
     }
     match heal.phase {
+        HealPhase::Looking => looking(heal, now),
         HealPhase::Acting => acting(heal, now),
         HealPhase::Verifying => verifying(heal, now),
         HealPhase::Waiting => waiting(service, heal, document, now),
@@ -97,6 +99,17 @@ fn off(service: &Service, config_path: &str) -> String {
          (or `heal: observe`, to see first what would be done), and then: sudo systemctl reload wellkeep-monitor",
         service.key
     )
+}
+
+/// `looking again before restarting`
+fn looking_before(heal: &HealStatus) -> String {
+    format!("looking again before {}", doing(heal.next.as_deref().unwrap_or("healing")))
+}
+
+fn looking(heal: &HealStatus, now: Timestamp) -> String {
+    let since = heal.looking_since.map(|at| format!(", for {}", span(seconds_between(at, now))));
+    let look = sentence(looking_before(heal));
+    format!("{look}{}. Nothing was done yet: what has changed calls it off.", since.unwrap_or_default())
 }
 
 fn acting(heal: &HealStatus, now: Timestamp) -> String {
@@ -320,6 +333,19 @@ mod tests {
         assert_eq!(during("verifying", "restart"), "restarted, being verified");
         assert_eq!(during("acting", "run /bin/fix"), "running /bin/fix now");
         assert_eq!(during("verifying", "run /bin/fix"), "/bin/fix was run, being verified");
+    }
+
+    #[test]
+    fn the_look_before_a_heal_is_no_heal_and_has_its_own_time() {
+        let last = json!({"at": at("11:20:00"), "step": "reload", "attempt": 1, "result": "failed"});
+        let looking =
+            json!({"phase": "looking", "looking_since": at("11:59:57"), "next": "restart", "last": last});
+        let (short, long) = said(looking);
+        assert_eq!(short.unwrap(), "looking again before restarting");
+        assert_eq!(
+            long,
+            "Looking again before restarting, for 3s. Nothing was done yet: what has changed calls it off."
+        );
     }
 
     #[test]

@@ -78,14 +78,19 @@ fn overview(known: &Known) -> String {
         known.document.services.values().filter(|service| !is_well(service)).collect();
     ill.sort_by_key(|service| service.state);
     for service in &ill {
-        let parts = [service.reason.clone(), healing::short(service, known.now)];
+        // Over old data nobody knows whether anything is still being done.
+        let healing = known.freshness.is_fresh().then(|| healing::short(service, known.now)).flatten();
+        let parts = [service.reason.clone(), healing];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         let why = if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) };
         text += &format!("{} for {}{why}\n", title(service, known), age(service.since, known.now));
     }
     if ill.is_empty() {
         let count = known.document.services.len();
-        text += &format!("Nothing is wrong: {count} of {count} services are up.\n");
+        text += &match known.freshness.is_fresh() {
+            true => format!("Nothing is wrong: {count} of {count} services are up.\n"),
+            false => format!("Last known: {count} of {count} services were up.\n"),
+        };
     }
     text
 }

@@ -71,8 +71,8 @@ pub(super) enum Phase {
     Idle,
     /// Something is in the way.
     Waiting(Obstacle),
-    /// The look before a heal is under way.
-    Looking(HealId),
+    /// The look before a heal is under way since `since`.
+    Looking { id: HealId, since: Duration },
     /// The heal is under way.
     Acting(Acting),
     /// It was made at `since`; until `until` the checks may say that it helped.
@@ -465,7 +465,7 @@ impl Healing {
         match &self.phase {
             Phase::Waiting(obstacle) => obstacle.until,
             Phase::Verifying { until, .. } => Some(*until),
-            Phase::Idle | Phase::Looking(_) | Phase::Acting(_) => None,
+            Phase::Idle | Phase::Looking { .. } | Phase::Acting(_) => None,
         }
     }
 
@@ -476,7 +476,7 @@ impl Healing {
 
     /// Whether something is being done about the service.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(self.phase, Phase::Looking(_) | Phase::Acting(_) | Phase::Verifying { .. })
+        matches!(self.phase, Phase::Looking { .. } | Phase::Acting(_) | Phase::Verifying { .. })
     }
 
     /// Whether it waits for the brake, or is being healed.
@@ -488,13 +488,14 @@ impl Healing {
     /// Its part of the document.
     pub(super) fn status(&self, policy: &Heal, observe: bool, state: State, now: Now) -> HealStatus {
         let heals = self.heals_within_an_hour(now.mono) as u32;
-        let (phase, obstacle) = match &self.phase {
-            Phase::Idle => (HealPhase::Idle, None),
-            Phase::Waiting(obstacle) => (HealPhase::Waiting, Some(obstacle)),
-            Phase::Looking(_) | Phase::Acting(_) => (HealPhase::Acting, None),
-            Phase::Verifying { .. } => (HealPhase::Verifying, None),
+        let (phase, obstacle, looking_since) = match &self.phase {
+            Phase::Idle => (HealPhase::Idle, None, None),
+            Phase::Waiting(obstacle) => (HealPhase::Waiting, Some(obstacle), None),
+            Phase::Looking { since, .. } => (HealPhase::Looking, None, Some(*since)),
+            Phase::Acting(_) => (HealPhase::Acting, None, None),
+            Phase::Verifying { .. } => (HealPhase::Verifying, None, None),
         };
-        let is_next = state == State::Down && matches!(self.phase, Phase::Waiting(_));
+        let is_next = state == State::Down && matches!(phase, HealPhase::Waiting | HealPhase::Looking);
         HealStatus {
             mode: if observe { status::HealMode::Observe } else { status::HealMode::Act },
             unit: policy.unit.clone(),
@@ -502,6 +503,7 @@ impl Healing {
             heals_within_an_hour: heals,
             budget: policy.budget,
             phase,
+            looking_since: looking_since.map(|since| now.wall_before(since)),
             totals: self.totals,
             last: self.last.clone(),
             next: is_next.then(|| words_of(self.step(policy))),

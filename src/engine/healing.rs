@@ -52,7 +52,7 @@ impl Engine {
             Answer::Refuse(obstacle) => self.wait(now, place, &policy, Decision::Refuse, obstacle, commands),
             Answer::Look => {
                 let id = self.new_heal_id();
-                self.services[place].healing.phase = Phase::Looking(id);
+                self.services[place].healing.phase = Phase::Looking { id, since: now.mono };
                 commands.push(Command::Inspect(InspectOrder { id, unit: policy.unit.clone() }));
             }
             Answer::Act(action) => {
@@ -188,7 +188,8 @@ impl Engine {
 
     /// The look before a heal came back.
     pub(super) fn inspected(&mut self, now: Now, id: HealId, look: &Inspection, commands: &mut Vec<Command>) {
-        let is_this = |service: &Watched| matches!(service.healing.phase, Phase::Looking(own) if own == id);
+        let is_this =
+            |service: &Watched| matches!(service.healing.phase, Phase::Looking { id: own, .. } if own == id);
         let Some(place) = self.services.iter().position(is_this) else { return };
         let service = &mut self.services[place];
         service.healing.phase = Phase::Idle;

@@ -79,6 +79,11 @@ impl Now {
     fn wall_at(&self, mono: Duration) -> Timestamp {
         self.wall.plus_millis(mono.saturating_sub(self.mono).as_millis() as i64)
     }
+
+    /// The same for an earlier moment.
+    fn wall_before(&self, mono: Duration) -> Timestamp {
+        self.wall.plus_millis(-(self.mono.saturating_sub(mono).as_millis() as i64))
+    }
 }
 
 /// What happened.

@@ -501,7 +501,12 @@ fn rule_3_what_changed_just_before_the_heal_cancels_it() {
     let mut held = world(vec![healed("web")]);
     held.look = None;
     held.answer("web", "port", fails()).pass(20.0);
-    assert_eq!(held.heal_phase("web"), HealPhase::Acting);
+    let looking = held.document().services["web"].heal.clone().unwrap();
+    assert_eq!((looking.phase, looking.next.as_deref()), (HealPhase::Looking, Some("restart")));
+    let began = looking.looking_since.expect("since when it is looked");
+    held.pass(5.0);
+    let later = held.document().services["web"].heal.clone().unwrap();
+    assert_eq!((later.looking_since, later.last), (Some(began), None), "its own time, and nothing was done");
     held.hold("web", 600);
     let id = HealId(held.engine.next_heal);
     held.give(Event::Inspected(id, finds(running()).unwrap()));

@@ -21,6 +21,9 @@ pub struct HealStatus {
     pub budget: u32,
     /// What is going on.
     pub phase: HealPhase,
+    /// Since when the unit is looked at again, just before a step; only while that goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looking_since: Option<Timestamp>,
     /// How the heals of this service ended, ever since it has been watched.
     #[serde(default)]
     pub totals: HealTotals,
@@ -57,6 +60,8 @@ pub enum HealPhase {
     Idle,
     /// It is down, and something must pass first: see `why_not` and `next_at`.
     Waiting,
+    /// The unit is looked at again, just before the step: what changed calls it off. Nothing was done yet.
+    Looking,
     /// The step is being made.
     Acting,
     /// The step was made, and it is not known yet whether it helped.

@@ -334,6 +334,9 @@ test('a card says what healing does now', () => {
   assert.equal(during('acting', 'run /bin/fix'), 'running /bin/fix now');
   assert.equal(during('verifying', 'restart'), 'restarted, being verified');
   assert.equal(during('verifying', 'run /bin/fix'), '/bin/fix was run, being verified');
+  const looking = { ...waiting, phase: 'looking', next: 'restart', last: { step: 'reload' } };
+  assert.equal(caresOf({ heal: looking })[0][2], 'looking again before restarting');
+  assert.deepEqual(caresOf({ heal: { ...looking, phase: 'of_a_later_version' } }), []);
   assert.deepEqual(caresOf({ heal: { ...waiting, phase: 'idle', next: 'restart' } }), []);
   assert.deepEqual(caresOf({}), []);
 });
