@@ -110,7 +110,10 @@ fn whoever_asks_only_what_is_healed_needs_no_credentials() {
     let text = "services: [{key: a, url: 'http://me:${credential:shop}@h/', systemd: a, heal: restart}]";
     std::fs::write(&path, text).unwrap();
     let healing = config::load_healing(&path, &env).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(healing, config::Healing { heals: vec![Heal::restart("a.service")], observe: false });
+    assert_eq!(
+        healing,
+        config::Healing { heals: vec![(path.clone(), Heal::restart("a.service"))], observe: false }
+    );
     assert!(config::load(&path, &env).is_err());
     std::fs::write(&path, text.replace("restart", "restrat")).unwrap();
     assert!(config::load_healing(&path, &env).is_err());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{ConfigFile, Exit, complain, environment, print, runtime};
-use crate::config::{self, Heal, HealMode, Healing, Step};
+use crate::config::{self, Heal, HealMode, Healing, Loose, Step};
 use crate::probe::counted;
 use crate::status::write::replace;
 use crate::systemd::{Bus, BusAddress};
@@ -29,7 +29,8 @@ const BUS_LIMIT: Duration = Duration::from_secs(2);
     wellkeep privileges                     what the monitor may do, as a rule of polkit\n  \
     sudo wellkeep privileges --write        write it where polkit reads it, or remove it when nothing is healed\n  \
     wellkeep privileges --user ops --config ./monitor.yml\n\n\
-    Exit codes: 0 printed, written or as it should be, 2 cannot be written, 78 wrong configuration (an old rule stays)."
+    A file of the configuration that others than root can write, itself or a folder above it, grants nothing.\n\n\
+    Exit codes: 0 printed, written or as it should be, 2 cannot be written or others can write the configuration, 78 wrong configuration (an old rule stays)."
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -46,6 +47,22 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
+    let main = &arguments.config.config;
+    let is_root = rustix::process::geteuid().is_root();
+    if let Some(loose) = loose(main) {
+        complain(format_args!(
+            "{} is not root's word alone: others than root can write {loose}",
+            main.display()
+        ));
+        let remedy = loose.remedy().join(" && ");
+        if is_root {
+            complain(format_args!(
+                "it gets no rule for polkit, so nothing is healed until this is mended: {remedy}"
+            ));
+            return if arguments.write { take_away(&arguments.file) } else { Exit::CannotTell };
+        }
+        complain(format_args!("run by root, this would grant nothing before: {remedy}"));
+    }
     let healing = match config::load_healing(&arguments.config.config, &environment) {
         Ok(healing) => healing,
         // In the unit the monitor itself names the problems, a moment later.
@@ -62,6 +79,14 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             return Exit::WrongConfig;
         }
     };
+    let (healing, passed_over) = if is_root { trusted(healing) } else { (healing, Vec::new()) };
+    for (file, loose) in passed_over {
+        let remedy = loose.remedy().join(" && ");
+        complain(format_args!(
+            "{} is passed over, and what it asks for is not permitted: others than root can write {loose}; then: {remedy}",
+            file.display()
+        ));
+    }
     let Wanted { rule, is_resolved } = wanted(&arguments.user, &healing);
     if !is_resolved {
         complain(
@@ -85,6 +110,29 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             Exit::CannotTell
         }
     }
+}
+
+/// What lets others than root say what this file says. What cannot be looked at has been complained of already, or is
+/// gone.
+pub(super) fn loose(path: &Path) -> Option<Loose> {
+    Loose::find(path).ok().flatten()
+}
+
+/// What root may grant of it: without the files that others can write, which are named besides. When others can write the
+/// main file, nothing, as it says what is included.
+pub(super) fn trusted(mut healing: Healing) -> (Healing, Vec<(PathBuf, Loose)>) {
+    let files: BTreeSet<PathBuf> = healing.heals.iter().map(|(file, _)| file.clone()).collect();
+    let passed_over: Vec<_> = files.into_iter().filter_map(|file| Some((loose(&file)?, file))).collect();
+    healing.heals.retain(|(file, _)| passed_over.iter().all(|(_, passed)| passed != file));
+    (healing, passed_over.into_iter().map(|(loose, file)| (file, loose)).collect())
+}
+
+/// No rule at all.
+fn take_away(file: &Path) -> Exit {
+    if let Err(error) = put(file, None) {
+        complain(format_args!("{} cannot be removed: {}", file.display(), remedy(&error)));
+    }
+    Exit::CannotTell
 }
 
 /// The rule that a configuration asks for.
@@ -111,7 +159,7 @@ fn rights(healing: &Healing) -> Rights {
     if healing.observe {
         return Rights::new();
     }
-    let acting = healing.heals.iter().filter(|heal| heal.mode == HealMode::Act);
+    let acting = healing.heals.iter().map(|(_, heal)| heal).filter(|heal| heal.mode == HealMode::Act);
     acting.flat_map(rights_of).collect()
 }
 
@@ -256,7 +304,10 @@ mod tests {
     }
 
     fn healing(heals: Vec<Heal>) -> Healing {
-        Healing { heals, observe: false }
+        Healing {
+            heals: heals.into_iter().map(|heal| ("monitor.yml".into(), heal)).collect(),
+            observe: false,
+        }
     }
 
     fn granted(healing: &Healing) -> Vec<String> {
@@ -279,7 +330,7 @@ mod tests {
         let act = Heal::restart("a.service");
         let observe = Heal { mode: HealMode::Observe, ..Heal::restart("b.service") };
         assert!(granted(&healing(vec![observe])).is_empty());
-        assert!(granted(&Healing { heals: vec![act], observe: true }).is_empty());
+        assert!(granted(&Healing { observe: true, ..healing(vec![act]) }).is_empty());
     }
 
     #[test]

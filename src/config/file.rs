@@ -34,9 +34,10 @@ pub(super) fn parse(text: String, path: &Path, env: Env<'_>) -> Result<Config, P
 
 /// See [`super::check`].
 pub(super) fn check(path: &Path, env: Env<'_>) -> Result<Checked, Problems> {
-    let Whole { config, secrets, heal_not_applied, left_out } =
+    let Whole { config, files, secrets, heal_not_applied, left_out, .. } =
         whole(read_text(path)?, path, Expand::without_credentials(env))?;
     Ok(Checked {
+        files,
         services: config.services.len(),
         checks: config.services.iter().map(|service| service.checks.len()).sum(),
         unread_credentials: secrets.unread_credentials,
@@ -61,9 +62,10 @@ fn ca_files(config: &Config) -> impl Iterator<Item = PathBuf> + use<'_> {
 
 /// See [`super::load_healing`].
 pub(super) fn load_healing(path: &Path, env: Env<'_>) -> Result<Healing, Problems> {
-    let Whole { config, .. } = whole(read_text(path)?, path, Expand::without_credentials(env))?;
+    let Whole { config, file_of, .. } = whole(read_text(path)?, path, Expand::without_credentials(env))?;
+    let services = file_of.into_iter().zip(config.services);
     Ok(Healing {
-        heals: config.services.into_iter().filter_map(|service| service.heal).collect(),
+        heals: services.filter_map(|(file, service)| Some((file, service.heal?))).collect(),
         observe: config.monitor.observe,
     })
 }
@@ -91,6 +93,10 @@ pub(super) fn load_settings(path: &Path, env: Env<'_>) -> Result<Settings, Probl
 /// A right configuration, and what a person who asks about it should know besides.
 struct Whole {
     config: Config,
+    /// The file and those that it includes.
+    files: Vec<PathBuf>,
+    /// The file of each service.
+    file_of: Vec<PathBuf>,
     /// Where its secrets come from.
     secrets: expand::Sources,
     /// The services that the `heal` of `defaults` does not apply to, and why.
@@ -118,6 +124,10 @@ fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<Whole, Problem
     if complaints.is_empty() && failures.is_empty() {
         let (drafts, left_out) = services.on_this_machine();
         let why_not = |draft: &Draft| Some((draft.service.key.clone(), draft.heal_not_applied.clone()?));
+        let sources: Vec<&Source> = std::iter::once(&main).chain(&included).collect();
+        let file_of = drafts.iter().map(|draft| PathBuf::from(&source_of(&sources, draft.key.id).label));
+        let (files, file_of) =
+            (sources.iter().map(|source| PathBuf::from(&source.label)).collect(), file_of.collect());
         let heal_not_applied = drafts.iter().filter_map(why_not).collect();
         let config = Config {
             path: Some(path.to_owned()),
@@ -125,7 +135,7 @@ fn whole(text: String, path: &Path, expand: Expand<'_>) -> Result<Whole, Problem
             monitor: top.monitor,
             viewer: top.viewer,
         };
-        return Ok(Whole { config, secrets, heal_not_applied, left_out });
+        return Ok(Whole { config, files, file_of, secrets, heal_not_applied, left_out });
     }
     let sources: Vec<&Source> = std::iter::once(&main).chain(&included).collect();
     Err(problems(&sources, complaints, failures))
@@ -346,7 +356,7 @@ fn problems(sources: &[&Source], mut complaints: Vec<Complaint>, failures: Vec<P
 
 fn placed(sources: &[&Source], complaint: Complaint) -> Problem {
     let place_of = |id: u32| {
-        let source = sources[sources.partition_point(|source| source.ids.start <= id) - 1];
+        let source = source_of(sources, id);
         (source, tree::locate(&source.text, source.ids.start, id))
     };
     let (source, place) = place_of(complaint.id);
@@ -365,6 +375,11 @@ fn placed(sources: &[&Source], complaint: Complaint) -> Problem {
         help: complaint.help,
         source_line: place.and_then(|place| line_at(&source.text, place)),
     }
+}
+
+/// The file that a node stands in.
+fn source_of<'s>(sources: &[&'s Source], id: u32) -> &'s Source {
+    sources[sources.partition_point(|source| source.ids.start <= id) - 1]
 }
 
 /// The text of a file, or the problem with the file as a whole.

@@ -15,6 +15,7 @@ mod expand;
 mod tree;
 mod syntax;
 mod problem;
+mod loose;
 
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
@@ -28,6 +29,7 @@ use crate::probe::{Check, Severity};
 pub(crate) use decode::{Decode, Fields, Refusal, absolute_path, nearest, tcp_port};
 pub use expand::SecretSource;
 pub(crate) use expand::Secrets;
+pub use loose::Loose;
 pub use problem::{Place, Problem, Problems};
 pub(crate) use tree::{Node, Value};
 
@@ -180,8 +182,9 @@ pub struct Settings {
 /// What [`load_healing`] reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Healing {
-    /// The policies of the services that have one, in the order of the services.
-    pub heals: Vec<Heal>,
+    /// The policies of the services that have one, in the order of the services, each with the file that its service
+    /// stands in.
+    pub heals: Vec<(PathBuf, Heal)>,
     /// Everything but the call, for all of them.
     pub observe: bool,
 }
@@ -189,6 +192,8 @@ pub struct Healing {
 /// What [`check`] says of a right configuration. It holds no configuration: a word stands in for each credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
+    /// The file and those that it includes.
+    pub files: Vec<PathBuf>,
     /// How many services there are.
     pub services: usize,
     /// How many checks they have together.

@@ -31,13 +31,22 @@ impl Configuration {
             path: path.to_owned(),
             exists: metadata.map(|_| ()).map_err(|error| error.kind()),
             checked: config::check(path, &environment),
-            wanted: healing.map(|healing| privileges::wanted(user, &healing)),
+            // As root's own step does it: what others can write grants nothing.
+            wanted: healing.map(|healing| match privileges::loose(path) {
+                Some(_) => Wanted { rule: None, is_resolved: true },
+                None => privileges::wanted(user, &privileges::trusted(healing).0),
+            }),
             changed_at: changed.and_then(|at| i64::try_from(at.as_millis()).ok()).map(Timestamp::from_millis),
         }
     }
 
     pub(super) fn needed_files(&self) -> &[PathBuf] {
         self.checked.as_ref().map(|checked| checked.needed_files.as_slice()).unwrap_or_default()
+    }
+
+    /// The file and those that it includes, as far as they are known.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.checked.as_ref().map_or_else(|_| vec![self.path.clone()], |checked| checked.files.clone())
     }
 
     /// Whether a check needs the certificate authorities of the system.

@@ -1,13 +1,14 @@
 //! The monitor's user: whether it exists, can read what it needs, and may heal what it is asked to heal.
 
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::access::{Account, Reading};
 use super::configuration::Configuration;
 use super::finding::Finding;
 use crate::cli::privileges;
+use crate::config::Loose;
 use crate::systemd::InstalledUnit;
 
 /// The user of the shipped unit.
@@ -26,8 +27,8 @@ pub(super) struct Rights {
     pub(super) rule: Rule,
     /// The configuration and what it needs besides.
     pub(super) files: Vec<(PathBuf, Reading)>,
-    /// The mode of the configuration's folder and of the file, if others may write them.
-    pub(super) writable: Vec<(PathBuf, u32)>,
+    /// What of the configuration's files and of the folders above them others than root can write.
+    pub(super) loose: Vec<Loose>,
 }
 
 /// The file with the rule for polkit.
@@ -55,14 +56,12 @@ pub(super) fn read(root: &Path, configuration: &Configuration, monitor: Option<&
     paths.extend(configuration.needed_files().iter().cloned());
     let files =
         account.iter().flat_map(|account| paths.iter().map(|path| (path.clone(), account.reads(path))));
-    let own = [configuration.path.parent().map(Path::to_owned), Some(configuration.path.clone())];
-    let writable = own.into_iter().flatten().filter_map(|path| {
-        let mode = std::fs::metadata(&path).ok()?.mode() & 0o7777;
-        (mode & 0o002 != 0).then_some((path, mode))
-    });
+    let mut loose: Vec<Loose> =
+        configuration.files().iter().filter_map(|path| privileges::loose(path)).collect();
+    loose.dedup();
     Rights {
         files: files.collect(),
-        writable: writable.collect(),
+        loose,
         rule: read_rule(&root.join(privileges::DEFAULT_FILE.trim_start_matches('/'))),
         user,
         account,
@@ -119,15 +118,7 @@ pub(super) fn judge(
         }
     }
     findings.extend(rights.files.iter().filter_map(|(path, reading)| unreadable(user, path, reading)));
-    findings.extend(rights.writable.iter().map(|(path, mode)| {
-        let path = path.display().to_string();
-        Finding::problem(
-            &path,
-            format!("everybody may write it (mode {mode:04o}), and so say what is restarted"),
-        )
-        .advise("Take that right away:")
-        .run(format!("sudo chmod o-w {path}"))
-    }));
+    findings.extend(rights.loose.iter().map(|loose| judge_loose(loose, rights.user.is_some())));
     // The shipped unit itself adds the group, so without a word of systemd nothing can be said.
     if rights.user.is_some() && rights.account.is_some() && !rights.reads_journal {
         let found = format!("{user} is not in it: no evidence from the journal before a heal");
@@ -151,6 +142,17 @@ pub(super) fn judge(
         );
     }
     findings
+}
+
+/// Where no unit is installed, a person tries a file of their own.
+fn judge_loose(loose: &Loose, is_installed: bool) -> Finding {
+    let (path, owner, mode) = (loose.at.display().to_string(), loose.owner, loose.mode);
+    let found = format!(
+        "others than root can write it (owner {owner}, mode {mode:04o}), and so say what is restarted"
+    );
+    let finding = if is_installed { Finding::problem(path, found) } else { Finding::note(path, found) };
+    let finding = finding.advise("What it asks for is not permitted before root alone can write it:");
+    loose.remedy().into_iter().fold(finding, Finding::run)
 }
 
 fn unreadable(user: &str, path: &Path, reading: &Reading) -> Option<Finding> {
@@ -300,7 +302,7 @@ mod tests {
                 reads_journal,
                 rule: Rule::Absent,
                 files: Vec::new(),
-                writable: Vec::new(),
+                loose: Vec::new(),
             };
             let configuration = Configuration::read(Path::new("/nonexistent/monitor.yml"), "wellkeep");
             judge(&rights, &configuration, None, None)

@@ -78,6 +78,18 @@ may_not 'make up a unit that is to be healed and does not exist' StartTransientU
     fail 1 ExecStart 'a(sasb)' 1 /usr/bin/touch 2 /usr/bin/touch /run/rooted false 0
 like 'others may not' "$(as nobody TryRestartUnit ss web.service fail)" "$no"
 
+# What others than root can write grants nothing.
+mkdir -p /etc/wellkeep/monitor.d
+cp /etc/wellkeep/monitor.yml /run/before.yml
+echo 'include: monitor.d/*.yml' >>/etc/wellkeep/monitor.yml
+echo 'services: [{key: evil, port: 1, heal: {unit: systemd-poweroff.service}}]' >/etc/wellkeep/monitor.d/evil.yml
+chown nobody /etc/wellkeep/monitor.d
+like "a file in another's folder is passed over" "$(wellkeep privileges --write 2>&1)" 'evil.yml is passed over'
+claim 'what it asks for is not in the rule' "$(cat $rules)" test -z "$(grep poweroff $rules)"
+like 'doctor names the folder' "$(wellkeep doctor)" 'PROBLEM*/etc/wellkeep/monitor.d*others than root'
+rm -r /etc/wellkeep/monitor.d
+cp /run/before.yml /etc/wellkeep/monitor.yml
+
 # A reload brings the rule up to date, a wrong file leaves it as it is.
 rule=$(cat $rules)
 sed -i 's/heal: restart/heal: restrat/' /etc/wellkeep/monitor.yml
