@@ -98,7 +98,7 @@ claim 'it runs again' "$(systemctl status wellkeep-monitor)" is_active wellkeep-
 claim 'also the viewer' "$(systemctl status wellkeep-viewer)" is_active wellkeep-viewer active
 claim 'the socket is open again' "$(systemctl status wellkeep-viewer.socket)" is_active wellkeep-viewer.socket active
 wait_for 'and the viewer behind it' 20 by_socket
-has_mine() { wellkeep status --json | jq -e .services.mine >/dev/null; }
+has_mine() { jq -e .services.mine /var/lib/wellkeep/status.json >/dev/null; }
 wait_for 'with the same configuration' 20 has_mine
 
 systemctl --quiet enable --now wellkeep-reload.path
