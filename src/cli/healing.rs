@@ -139,8 +139,8 @@ fn waiting(service: &Service, heal: &HealStatus, document: &Document, now: Times
     }
     let why = heal.why_not.as_ref().map(|why| format!("Not healed now: {}", full_stop(why)));
     if service.state == State::Stopped {
-        let start = format!("Start it with: sudo wellkeep restart {}", service.key);
-        return why.map_or_else(|| idle(service, document, now), |why| format!("{why} {start}"));
+        return why
+            .map_or_else(|| idle(service, document, now), |why| format!("{why} {}", to_start(service)));
     }
     let again = heal.next_at.map(|at| at_and_in(at, now));
     let next = match (&heal.next, again) {
@@ -194,8 +194,21 @@ fn idle(service: &Service, document: &Document, now: Timestamp) -> String {
         (State::Starting, _) => "Nothing while it starts.".to_owned(),
         (State::Held, _) => format!("Nothing: it is on hold. End that with: sudo wellkeep release {key}"),
         (State::Stopped, _) => format!(
-            "Nothing: what somebody stopped or masked is never started by itself. Start it with: sudo wellkeep restart {key}"
+            "Nothing: what somebody stopped or masked is never started by itself. {}",
+            to_start(service)
         ),
+    }
+}
+
+/// How a person starts what is stopped; what is masked nobody can start before that is taken back.
+fn to_start(service: &Service) -> String {
+    let restart = format!("sudo wellkeep restart {}", service.key);
+    let unit = service.checks.systemd.as_ref().map(|check| &check.detail);
+    match unit.filter(|unit| unit.load_state.as_deref() == Some("masked")) {
+        Some(unit) => {
+            format!("Allow it again, and start it, with: sudo systemctl unmask {} && {restart}", unit.unit)
+        }
+        None => format!("Start it with: {restart}"),
     }
 }
 

@@ -245,7 +245,7 @@ fn reason(freshness: Freshness, made: Timestamp) -> Option<String> {
     match freshness {
         Freshness::Fresh => None,
         Freshness::Stale { .. } => {
-            Some(format!("the monitor has written nothing since {made}: it died or hangs"))
+            Some(format!("the monitor has written nothing since {made}: it died, hangs, or cannot write"))
         }
         Freshness::EarlierBoot => Some(format!(
             "these figures are of {made}, before this machine was started: no monitor has written since"

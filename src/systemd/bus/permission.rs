@@ -45,7 +45,7 @@ fn refused_words(unit: &str, words: &str, uid: u32, has_polkit: Option<bool>) ->
             "polkitd is not installed, and without it systemd obeys root alone: install polkitd, \
              or let the monitor run as root"
         }
-        Some(true) => "no polkit rule allows it: `wellkeep privileges` makes one",
+        Some(true) => "no polkit rule allows it: for the monitor's user `wellkeep privileges` makes one",
         None => "`wellkeep privileges` says what is missing",
     };
     format!("systemd does not let user {uid} act on {unit} ({words}); {cure}")
@@ -70,7 +70,7 @@ mod tests {
             "systemd does not let user 998 act on web.service (Permission denied); polkitd is not installed, and \
              without it systemd obeys root alone: install polkitd, or let the monitor run as root"
         );
-        assert!(words(Some(true)).ends_with("no polkit rule allows it: `wellkeep privileges` makes one"));
+        assert!(words(Some(true)).ends_with("for the monitor's user `wellkeep privileges` makes one"));
         assert!(words(None).ends_with("`wellkeep privileges` says what is missing"));
     }
 }
