@@ -45,9 +45,10 @@ rows='.[].checks[] | [.failure // .outcome, .reason // "", .running_for_s // "-"
 look() {
     local checks=("${@/#/systemd: }")
     looked_at=("$@")
-    configure "${checks[@]}" >/run/look.yml
-    # What is judged is what systemd says. A bus that is late, as on a machine that is busy, is asked again.
-    local end=$((SECONDS + 60))
+    # What is judged is what systemd says, so a machine that is busy has time to say it: the first look at a unit is a call of
+    # its own, and no look of this program is a second one. A bus that is late all the same is asked again.
+    { configure "${checks[@]}"; echo 'defaults: {interval: 60s, timeout: 60s}'; } >/run/look.yml
+    local end=$((SECONDS + 120))
     while mapfile -t answers < <(wellkeep probe --json --config /run/look.yml | jq -r "$rows"); do
         [[ ${answers[*]} == *'D-Bus did not answer'* && $SECONDS -lt $end ]] || break
     done

@@ -20,7 +20,7 @@ def document():
         return json.load(file)["services"]
 
 
-def until(what, holds, limit=15):
+def until(what, holds, limit=75):
     """The seconds until a document is there of which this holds. It is read anew when it was replaced."""
     began, seen = time.monotonic(), None
     while time.monotonic() < began + limit:
@@ -93,11 +93,14 @@ for turn in range(KILLS):
         took[kind].append((time.monotonic() - began) * 1000)
         service.start()
 
+failed = False
 for kind, times in took.items():
     times.sort()
     median, p95 = times[KILLS // 2], times[KILLS * 95 // 100]
     print(f"figure kill -9 of {kind} until status.json says so: median {median:.0f} ms, p95 {p95:.0f} ms")
-    # A machine that is busy with something else is no reason to fail, and it shows in the worst. A mechanism that is gone
-    # shows in most: polling takes a second.
-    print(f"{'ok' if median < 500 else 'NOT OK'} {kind}: median {median:.0f} ms, below 500")
-sys.exit(any(times[KILLS // 2] >= 500 for times in took.values()))
+    # A machine that is busy with something else is no reason to fail, a mechanism that is gone is: by polling every 2 s the
+    # median is a second, and the 95th of a hundred 1.9 s.
+    is_told = median < 500 and p95 < 1500
+    failed |= not is_told
+    print(f"{'ok' if is_told else 'NOT OK'} {kind}: median {median:.0f} ms, at most 500; p95 {p95:.0f} ms, at most 1500")
+sys.exit(failed)
