@@ -34,6 +34,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// polkit needs a moment (up to 0.3 s was measured) to read a rule that was written just before.
 const RULES_ARE_READ: Duration = Duration::from_secs(2);
 
+/// Where healing is not permitted it is asked again after so long: a rule that comes late, or polkit itself, needs no reload.
+const ASKED_AGAIN: Duration = Duration::from_secs(30);
+
 /// Reading the holds once more may take so long.
 const HOLDS_LIMIT: Duration = Duration::from_secs(1);
 
@@ -45,6 +48,12 @@ pub struct Healer {
     /// The heals whose call is not made yet.
     pending: Rc<RefCell<BTreeSet<HealId>>>,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Event>>>>,
+    /// What this configuration may lead to.
+    calls: Rc<[(UnitCall, String)]>,
+    /// The question whether that is permitted, while there is one; the answer says why not.
+    question: Option<Pin<Box<dyn Future<Output = Option<String>>>>>,
+    /// The latest answer.
+    refused: Option<String>,
 }
 
 impl Healer {
@@ -56,19 +65,41 @@ impl Healer {
             state_dir: state_dir.to_owned(),
             pending: Rc::default(),
             under_way: FuturesUnordered::new(),
+            calls: Rc::default(),
+            question: None,
+            refused: None,
         }
     }
 
-    /// Finds out whether we may heal what this configuration asks us to heal.
-    pub fn ask_for_permission(&self, config: &Config) {
-        let calls = calls(config);
-        let bus = self.bus.clone();
-        self.under_way.push(Box::pin(async move {
-            if !calls.is_empty() {
-                tokio::time::sleep(RULES_ARE_READ).await;
-            }
-            Event::CannotHeal(permission(&bus, &calls).await)
+    /// Finds out whether we may heal what this configuration asks us to heal. What was asked before counts no more.
+    pub fn ask_for_permission(&mut self, config: &Config) {
+        self.calls = calls(config).into();
+        self.ask_after(if self.calls.is_empty() { Duration::ZERO } else { RULES_ARE_READ });
+    }
+
+    fn ask_after(&mut self, pause: Duration) {
+        let (bus, calls) = (self.bus.clone(), self.calls.clone());
+        self.question = Some(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            permission(&bus, &calls).await
         }));
+    }
+
+    /// Takes an answer, tells what is new of it, and asks again where it was a no.
+    fn answered(&mut self, refused: Option<String>) -> Event {
+        self.question = None;
+        if refused.is_some() {
+            self.ask_after(ASKED_AGAIN);
+        }
+        match (&self.refused, &refused) {
+            (before, Some(why)) if before.as_ref() != Some(why) => {
+                warn!(event = %Kind::Permission, "healing is not permitted: {why}");
+            }
+            (Some(_), None) => info!(event = %Kind::Permission, "nothing speaks against healing any more"),
+            _ => {}
+        }
+        self.refused.clone_from(&refused);
+        Event::CannotHeal(refused)
     }
 
     /// Looks at what may speak against a heal.
@@ -107,10 +138,17 @@ impl Healer {
 
     /// What comes back next; for ever pending while nothing is under way. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Event {
-        match self.under_way.next().await {
-            Some(event) => event,
-            None => std::future::pending().await,
-        }
+        let question = async {
+            match &mut self.question {
+                Some(question) => question.await,
+                None => std::future::pending().await,
+            }
+        };
+        let refused = tokio::select! {
+            Some(event) = self.under_way.next() => return event,
+            refused = question => refused,
+        };
+        self.answered(refused)
     }
 }
 
@@ -134,10 +172,7 @@ async fn permission(bus: &Bus, calls: &[(UnitCall, String)]) -> Option<String> {
     for (call, unit) in calls {
         match bus.may_heal(*call, unit).await {
             Permission::Given => {}
-            Permission::Refused(why) => {
-                warn!(event = %Kind::Permission, "healing is not permitted: {why}");
-                return Some(why);
-            }
+            Permission::Refused(why) => return Some(why),
             // Without D-Bus each unit check says so.
             Permission::Untold(why) => {
                 info!(event = %Kind::Permission, "whether healing is permitted cannot be told: {why}");
@@ -272,5 +307,16 @@ mod tests {
             assert!(told.contains(words), "{told}");
         }
         assert!(is_same(&seen, &seen));
+    }
+
+    #[test]
+    fn what_is_not_permitted_is_asked_again_until_it_is() {
+        let mut healer = Healer::new(BusAddress::System, Path::new("/proc"), Path::new("/nonexistent"));
+        let no = || Some("no rule".to_owned());
+        for answer in [no(), no(), None] {
+            let asked = healer.answered(answer.clone());
+            assert!(matches!(asked, Event::CannotHeal(why) if why == answer));
+            assert_eq!(healer.question.is_some(), answer.is_some());
+        }
     }
 }
