@@ -53,7 +53,7 @@ old=$(main_pid wellkeep-monitor)
 
 # Somebody reads the file all the time: never away, never half, never without a writer for long.
 python3 - <<'P' >/run/reader.log 2>&1 &
-import json, time
+import json, os, time
 faults, last, pids, gap = [], None, {}, 0.0
 while True:
     try:
@@ -67,8 +67,10 @@ while True:
         gap = max(gap, time.monotonic() - seen)
     if pid != last or document["monitor"]["state"] == "running":
         last, seen = pid, time.monotonic()
-    with open("/run/reader", "w") as file:
+    # By rename, for it may be killed at any moment.
+    with open("/run/reader.new", "w") as file:
         json.dump({"faults": faults[:3], "gap_ms": round(gap * 1000)}, file)
+    os.replace("/run/reader.new", "/run/reader")
     time.sleep(0.005)
 P
 reader=$!
