@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::document::{Known, Located, Source};
 use super::words::{age, clock, seconds_between, span};
-use super::{Exit, complain, healing, print, style};
+use super::{Exit, ended, healing, style};
 use crate::monitor::wall_clock;
 use crate::status::{Incident, Timestamp};
 use crate::store::incidents;
@@ -46,16 +46,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         Some(id) => evidence(&arguments, id),
         None => list(&arguments),
     };
-    match told {
-        Ok(text) => {
-            print(&text);
-            Exit::Well
-        }
-        Err(problem) => {
-            complain(problem);
-            Exit::CannotTell
-        }
-    }
+    ended(told)
 }
 
 fn list(arguments: &Arguments) -> Result<String, String> {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::document::{Known, Located, Source};
 use super::words::{clock, span};
-use super::{Exit, complain, print};
+use super::{Exit, complain, ended, print};
 use crate::monitor::wall_clock;
 use crate::status::{Document, Hold, Timestamp};
 use crate::store::holds;
@@ -54,16 +54,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let now = wall_clock();
     let millis = i64::try_from(arguments.time.as_millis()).unwrap_or(i64::MAX);
     let hold = Hold { since: now, until: now.plus_millis(millis), by: who(), reason: arguments.reason };
-    match begin(&located, arguments.key.as_deref(), &hold) {
-        Ok(said) => {
-            print(&said);
-            Exit::Well
-        }
-        Err(problem) => {
-            complain(problem);
-            Exit::CannotTell
-        }
-    }
+    ended(begin(&located, arguments.key.as_deref(), &hold))
 }
 
 fn show(located: &Located) -> Exit {

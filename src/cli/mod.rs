@@ -214,6 +214,20 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// The end of a command that has something to say, or could not do what it was asked to.
+fn ended(result: Result<String, String>) -> Exit {
+    match result {
+        Ok(said) => {
+            print(&said);
+            Exit::Well
+        }
+        Err(problem) => {
+            complain(problem);
+            Exit::CannotTell
+        }
+    }
+}
+
 /// Tells a person what went wrong, on stderr.
 fn complain(message: impl std::fmt::Display) {
     let error = style::ERROR;

@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args};
 
 use super::document::{Located, Source};
 use super::hold::{await_document, not_written};
-use super::{Exit, complain, print};
+use super::{Exit, ended};
 use crate::monitor::wall_clock;
 use crate::store::holds;
 
@@ -26,16 +26,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
-    match end(&arguments.source.locate(), arguments.key.as_deref()) {
-        Ok(said) => {
-            print(&said);
-            Exit::Well
-        }
-        Err(problem) => {
-            complain(problem);
-            Exit::CannotTell
-        }
-    }
+    ended(end(&arguments.source.locate(), arguments.key.as_deref()))
 }
 
 /// The key need not be known any more: a hold of a service that is gone can be ended, too.
