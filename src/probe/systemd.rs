@@ -170,9 +170,11 @@ fn judge_activating(unit: &UnitState) -> Outcome {
 /// While an administrator stops a unit, a stop job stands until the end; a process that ends by itself has none.
 fn judge_deactivating(unit: &UnitState) -> Outcome {
     match unit.job.as_deref() {
-        Some("stop") => {
-            Outcome::Fail { reason: format!("being stopped ({})", unit.sub), kind: Failure::Stopping }
-        }
+        // The whole reason: what is told of a stop is told once, and this may be the only look during it.
+        Some("stop") => Outcome::Fail {
+            reason: format!("being stopped ({}): an administrator, or a dependency, ordered it", unit.sub),
+            kind: Failure::Stopping,
+        },
         Some("restart" | "try-restart" | "start") => {
             starting(format!("being restarted: it is stopping ({})", unit.sub))
         }

@@ -81,7 +81,11 @@ fn a_oneshot_passes_at_work_and_at_rest_but_not_when_it_failed() {
 fn a_stop_job_is_an_administrators_stop_and_a_restart_job_is_not() {
     let with_job =
         |job: Option<&str>| UnitState { job: job.map(Into::into), ..unit("deactivating", "stop-sigterm") };
-    assert_fails(&with_job(Some("stop")), Failure::Stopping, "being stopped (stop-sigterm)");
+    assert_fails(
+        &with_job(Some("stop")),
+        Failure::Stopping,
+        "being stopped (stop-sigterm): an administrator, or a dependency, ordered it",
+    );
     assert_fails(
         &with_job(Some("restart")),
         Failure::Starting,
