@@ -485,6 +485,11 @@ impl Healing {
         waits || self.is_busy()
     }
 
+    /// Whether it waits for what takes a moment only.
+    pub(super) fn waits_a_moment(&self) -> bool {
+        matches!(&self.phase, Phase::Waiting(obstacle) if MOMENTARY.contains(&obstacle.code))
+    }
+
     /// Its part of the document.
     pub(super) fn status(&self, policy: &Heal, observe: bool, state: State, now: Now) -> HealStatus {
         let heals = self.heals_within_an_hour(now.mono) as u32;

@@ -66,13 +66,22 @@ impl Engine {
         self.note(now, Some(place), Decision::Closed, outcome, None, commands);
         self.services[place].healing.conclude();
         self.brake.forget(&self.services[place].config.key);
-        // What has been down for long and waits for something else has no part in a common cause. What cannot be told, in
-        // the middle of its incident, may be found down again in a moment.
-        let takes_part = |other: &Watched| {
-            other.healing.is_braked() || other.state == State::Unknown && other.healing.incident.is_some()
-        };
-        if self.brake.is_pulled() && !self.services.iter().any(takes_part) {
+        if self.brake.is_pulled() && !self.services.iter().any(|other| self.is_of_common_cause(other)) {
             self.brake.release();
+        }
+    }
+
+    /// Whether the brake must hold for it. What has been down for long and waits for something else has no part in a common
+    /// cause; what is in the middle of its incident and cannot be told, or was just freed by what it needs, may be down, and
+    /// have its turn, in a moment.
+    fn is_of_common_cause(&self, service: &Watched) -> bool {
+        if service.healing.incident.is_none() {
+            return false;
+        }
+        match service.state {
+            State::Unknown => true,
+            State::Starting => service.config.heal.is_some(),
+            _ => service.healing.is_braked() || service.healing.waits_a_moment(),
         }
     }
 

@@ -407,6 +407,30 @@ fn rule_11_the_brake_holds_while_those_that_went_down_cannot_be_told() {
 }
 
 #[test]
+fn rule_11_the_brake_holds_while_the_next_one_waits_for_what_it_needs_to_be_looked_at() {
+    // What refuses connections has a grace when it is freed; what crashed is down at once.
+    for (grace, answer) in [(30, fails()), (0, fails_as(Failure::Certain))] {
+        let of = |key: &str, needs: &[&str]| {
+            let mut service = healed(key);
+            service.timing.start_grace = Duration::from_secs(grace);
+            service.depends_on = needs.iter().map(|&need| need.to_owned()).collect();
+            service
+        };
+        let mut world = world(vec![of("a", &["c"]), of("b", &["c"]), of("c", &[])]);
+        world.cures = true;
+        world.die(&["a", "b", "c"]);
+        world.answer("a", "port", answer.clone()).answer("b", "port", answer).pass(10.0 * MINUTE);
+        let keys: Vec<&str> = world.heals.iter().map(|(_, order)| order.key.as_str()).collect();
+        assert_eq!(keys, ["c", "a", "b"]);
+        // Freed by the same look that ended the incident of c, neither a nor b had come to wait for its turn.
+        assert!(
+            world.heals[2].0 > world.heals[1].0 + Duration::from_secs(1),
+            "{grace}: each is verified first"
+        );
+    }
+}
+
+#[test]
 fn rule_11_a_common_cause_outlives_the_monitor() {
     let services = || ["a", "b", "c"].map(healed).to_vec();
     let mut before = world(services());
