@@ -50,9 +50,9 @@ pub struct Healer {
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Event>>>>,
     /// What this configuration may lead to.
     calls: Rc<[(UnitCall, String)]>,
-    /// The question whether that is permitted, while there is one; the answer says why not.
-    question: Option<Pin<Box<dyn Future<Output = Option<String>>>>>,
-    /// The latest answer.
+    /// The question whether that is permitted, while there is one.
+    question: Option<Pin<Box<dyn Future<Output = Permission>>>>,
+    /// Why the latest answer was a no.
     refused: Option<String>,
 }
 
@@ -86,8 +86,19 @@ impl Healer {
     }
 
     /// Takes an answer, tells what is new of it, and asks again where it was a no.
-    fn answered(&mut self, refused: Option<String>) -> Event {
+    fn answered(&mut self, answer: Permission) -> Event {
         self.question = None;
+        let refused = match answer {
+            Permission::Given => None,
+            Permission::Refused(why) => Some(why),
+            // Without D-Bus each unit check says so, and what was refused before was not given since.
+            Permission::Untold(why) => {
+                if self.refused.is_none() {
+                    info!(event = %Kind::Permission, "whether healing is permitted cannot be told: {why}");
+                }
+                self.refused.clone()
+            }
+        };
         if refused.is_some() {
             self.ask_after(ASKED_AGAIN);
         }
@@ -144,11 +155,11 @@ impl Healer {
                 None => std::future::pending().await,
             }
         };
-        let refused = tokio::select! {
+        let answer = tokio::select! {
             Some(event) = self.under_way.next() => return event,
-            refused = question => refused,
+            answer = question => answer,
         };
-        self.answered(refused)
+        self.answered(answer)
     }
 }
 
@@ -168,19 +179,15 @@ fn calls(config: &Config) -> Vec<(UnitCall, String)> {
     calls
 }
 
-async fn permission(bus: &Bus, calls: &[(UnitCall, String)]) -> Option<String> {
+/// The first answer that is no permission.
+async fn permission(bus: &Bus, calls: &[(UnitCall, String)]) -> Permission {
     for (call, unit) in calls {
         match bus.may_heal(*call, unit).await {
             Permission::Given => {}
-            Permission::Refused(why) => return Some(why),
-            // Without D-Bus each unit check says so.
-            Permission::Untold(why) => {
-                info!(event = %Kind::Permission, "whether healing is permitted cannot be told: {why}");
-                return None;
-            }
+            answer => return answer,
         }
     }
-    None
+    Permission::Given
 }
 
 async fn heal(
@@ -312,11 +319,13 @@ mod tests {
     #[test]
     fn what_is_not_permitted_is_asked_again_until_it_is() {
         let mut healer = Healer::new(BusAddress::System, Path::new("/proc"), Path::new("/nonexistent"));
-        let no = || Some("no rule".to_owned());
-        for answer in [no(), no(), None] {
-            let asked = healer.answered(answer.clone());
-            assert!(matches!(asked, Event::CannotHeal(why) if why == answer));
-            assert_eq!(healer.question.is_some(), answer.is_some());
+        let no = || Permission::Refused("no rule".to_owned());
+        // A bus that is silent has not permitted anything.
+        let untold = Permission::Untold("no answer".to_owned());
+        for (answer, is_refused) in [(no(), true), (no(), true), (untold, true), (Permission::Given, false)] {
+            let asked = healer.answered(answer);
+            assert!(matches!(asked, Event::CannotHeal(why) if why.is_some() == is_refused));
+            assert_eq!(healer.question.is_some(), is_refused);
         }
     }
 }
