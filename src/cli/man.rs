@@ -1,16 +1,18 @@
 //! `wellkeep man`: the man pages, from the same sources as `--help`, the shipped `monitor.yml` and the JSON Schema, so
 //! that none of them can be out of date.
 
+mod command;
+
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use roff::{Roff, bold, roman};
 use serde_json::Value;
 
 use super::log::{Line, ROOM};
-use super::{Cli, Exit, complain, print};
+use super::{Exit, complain, print};
 use crate::log::Kind;
 use crate::status::Document;
 
@@ -55,17 +57,16 @@ fn write_all(folder: &Path) -> io::Result<()> {
     let (commands, files) = (folder.join("man1"), folder.join("man5"));
     std::fs::create_dir_all(&commands)?;
     std::fs::create_dir_all(&files)?;
-    clap_mangen::generate_to(Cli::command(), &commands)?;
-    std::fs::write(commands.join("wellkeep.1"), command())?;
+    for page in command::pages(&logging()) {
+        std::fs::write(commands.join(page.file), page.text)?;
+    }
     std::fs::write(files.join("monitor.yml.5"), configuration())?;
     std::fs::write(files.join("wellkeep-status.json.5"), document())
 }
 
-/// wellkeep(1): what clap knows, and what the log says.
+/// wellkeep(1).
 fn command() -> String {
-    let mut text = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut text).expect("a page is written to memory");
-    String::from_utf8_lossy(&text).into_owned() + &logging()
+    command::pages(&logging()).swap_remove(0).text
 }
 
 fn logging() -> String {

@@ -14,7 +14,7 @@ use crate::probe::{Detail, Failure, Outcome, Report, Severity, round};
     wellkeep probe                      every service of the configuration, once\n  \
     wellkeep probe web --config ./monitor.yml\n  \
     wellkeep probe --json | jq '.[].checks[] | select(.outcome != \"pass\")'\n\n\
-    Nothing is written, and a running monitor does not notice.\n\
+    Nothing is written, and a running monitor does not notice.\n\n\
     Exit codes: 0 every critical check passes, 1 one fails, 2 one cannot tell, 78 wrong configuration.")]
 pub(super) struct Arguments {
     /// Only these services
