@@ -170,7 +170,6 @@ impl Seen {
         let document = known.filter(|known| known.freshness.is_fresh()).map(|known| &known.document);
         let unit = |place: usize| survey.and_then(|survey| survey.units.get(place));
         let is_active = |unit: &InstalledUnit| unit.state.active == "active";
-        let main_pid = unit(0).and_then(|unit| unit.state.details.main_pid);
         let area = |area, findings| Area { area, findings };
         let rights = self.rights.as_ref();
         let user = rights.and_then(|(_, rights)| rights.user.as_deref()).unwrap_or(rights::USER);
@@ -232,7 +231,7 @@ impl Seen {
                 "State",
                 self.state.as_ref().map_or_else(
                     || hangs(&self.state_dir.display().to_string()),
-                    |state| state.judge(user, main_pid, &self.running, &orders),
+                    |state| state.judge(user, unit(0), &self.running, &orders),
                 ),
             ),
             area(

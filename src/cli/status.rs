@@ -94,10 +94,13 @@ fn show(path: &Path, keys: &[String]) -> Result<(String, Exit), String> {
         text += &style::paint(style::ERROR, format!("{warning}\n\n"));
     }
     if let Some(error) = &monitor.config.error {
-        text += &style::paint(
-            style::ERROR,
-            "The configuration was changed and is wrong; the last good one is in force:",
-        );
+        // In force is only what a monitor works by that runs.
+        let found = if known.freshness.is_fresh() {
+            "The configuration was changed and is wrong; the last good one is in force:"
+        } else {
+            "When the monitor last read the configuration it was wrong; now see `wellkeep check`. It said:"
+        };
+        text += &style::paint(style::ERROR, found);
         text += &format!("\n{error}\n\n");
     }
     if let Some(what) = &monitor.config.needs_restart {
@@ -153,13 +156,19 @@ fn table(services: &[&Service], is_fresh: bool, now: Timestamp) -> String {
 
 fn row(service: &Service, is_fresh: bool, is_narrow: bool, now: Timestamp) -> Columns {
     let checked = service.last_checked.map(|at| format!("{} ago", words::age(at, now)));
-    let mut columns = vec![("STATE", state_cell(service, is_fresh)), ("SERVICE", Cell::new(&service.name))];
+    let mut columns = vec![("STATE", state_cell(service, is_fresh)), ("SERVICE", Cell::new(called(service)))];
     if !is_narrow {
         columns.extend(figures(service));
     }
     columns.push(("CHECKED", text_cell(checked)));
     columns.push(("WHY", Cell::new(why(service, is_fresh, now))));
     columns
+}
+
+/// The name, and the key where it is another: every command wants the key.
+fn called(service: &Service) -> String {
+    let Service { name, key, .. } = service;
+    if name == key { name.clone() } else { format!("{name} ({key})") }
 }
 
 /// What the checks read.

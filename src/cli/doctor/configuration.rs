@@ -109,12 +109,16 @@ impl Configuration {
         let in_force = &document.monitor.config;
         let what = "configuration in force";
         if let Some(error) = &in_force.error {
+            if self.checked.is_err() {
+                // The same cause, told of the file already.
+                let finding = Finding::note(what, "the last good one, until the file is mended");
+                return Some(finding.advise("Then put it in force:").run(&orders.reload));
+            }
             let first = error.lines().next().unwrap_or_default();
             let found = format!("the last good one, since the new one was refused: {first}");
             return Some(
                 Finding::problem(what, found)
-                    .advise("Mend it, and put it in force:")
-                    .run(format!("wellkeep check {}", self.path.display()))
+                    .advise("It is right by now, so put it in force:")
                     .run(&orders.reload),
             );
         }

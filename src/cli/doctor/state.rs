@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::StatVfsMountFlags;
 
 use super::access::Account;
-use super::finding::{Finding, Orders};
+use super::finding::{Finding, Level, Orders};
 use super::units::Running;
 use crate::cli::document::Known;
 use crate::cli::words;
 use crate::status::read::{Freshness, ReadError};
+use crate::systemd::InstalledUnit;
 
 /// Incidents are bounded by 8 MiB, the ledger by 3; what lies here beyond that and the two files that grow with the number
 /// of services is not ours.
@@ -75,24 +76,30 @@ impl StateDir {
         self.document.as_ref().ok()
     }
 
-    /// `user` is the monitor's, `main_pid` the main process of its unit while that runs.
+    /// `user` is the monitor's, `unit` what systemd says of its unit.
     pub(super) fn judge(
         &self,
         user: &str,
-        main_pid: Option<u32>,
+        unit: Option<&InstalledUnit>,
         running: &[Running],
         orders: &Orders,
     ) -> Vec<Finding> {
         let shown = self.path.display().to_string();
+        let main_pid = unit.and_then(|unit| unit.state.details.main_pid);
+        let is_any = running.iter().any(|running| running.command == "monitor");
+        // Why the unit does not run is told with the units.
+        let is_told = unit.is_some() && main_pid.is_none() && !is_any;
         let mut findings = match &self.folder {
             Ok(folder) => folder.judge(&shown, user, orders),
             // Of the document in it there is no more to say.
             Err(ErrorKind::NotFound) if matches!(self.document, Err(ReadError::Missing(_))) => {
-                return vec![
-                    Finding::problem(&shown, "does not exist: no monitor has ever run here")
-                        .advise("The monitor makes it:")
-                        .run(&orders.start),
-                ];
+                let mut finding = Finding::problem(&shown, "does not exist: no monitor has ever run here")
+                    .advise("The monitor makes it:")
+                    .run(&orders.start);
+                if is_told {
+                    follows(&mut finding);
+                }
+                return vec![finding];
             }
             Err(kind) => vec![
                 Finding::unknown(&shown, format!("cannot be looked at: {kind}"))
@@ -100,7 +107,11 @@ impl StateDir {
                     .run("sudo wellkeep doctor"),
             ],
         };
-        findings.extend(self.judge_document(main_pid, running, orders));
+        let mut about_document = self.judge_document(main_pid, running, orders);
+        if is_told && let Some(finding) = about_document.first_mut() {
+            follows(finding);
+        }
+        findings.extend(about_document);
         findings
     }
 
@@ -158,6 +169,14 @@ impl StateDir {
             );
         }
         findings
+    }
+}
+
+/// A document that nobody writes follows from a monitor that does not run: one cause is told once, with one remedy.
+fn follows(finding: &mut Finding) {
+    if finding.level == Level::Problem {
+        *finding = Finding::note(&finding.what, &finding.found)
+            .advise("The monitor writes it: see wellkeep-monitor.service above.");
     }
 }
 
@@ -484,6 +503,22 @@ mod tests {
         assert!(said(&stale, Some(1), &[monitor(false)]).1.contains("journalctl"));
         assert_eq!(said(&with_document(Freshness::Future { ahead_s: 90 }), Some(1), &[]).1, "timedatectl");
         assert_eq!(said(&with_document(Freshness::EarlierBoot), None, &[]).0, Level::Problem);
+    }
+
+    #[test]
+    fn that_a_monitor_does_not_run_is_told_once() {
+        let state = with_document(Freshness::Stale { age_s: 40 });
+        let worst = |unit: Option<&InstalledUnit>, running: &[Running]| {
+            let findings = state.judge("wellkeep", unit, running, &Orders::systemd());
+            findings.into_iter().map(|finding| finding.level).max()
+        };
+        let mut unit = InstalledUnit::default();
+        assert_eq!(worst(Some(&unit), &[]), Some(Level::Note));
+        // Without systemd, and where one runs that does not write, nobody else has told it.
+        assert_eq!(worst(None, &[]), Some(Level::Problem));
+        assert_eq!(worst(Some(&unit), &[monitor(false)]), Some(Level::Problem));
+        unit.state.details.main_pid = Some(1);
+        assert_eq!(worst(Some(&unit), &[]), Some(Level::Problem));
     }
 
     #[test]

@@ -13,8 +13,9 @@ pub(super) const MONITOR: &str = "wellkeep-monitor.service";
 pub(super) const VIEWER: &str = "wellkeep-viewer.service";
 pub(super) const SOCKET: &str = "wellkeep-viewer.socket";
 pub(super) const POLKIT: &str = "polkit.service";
+pub(super) const RELOAD: &str = "wellkeep-reload.path";
 /// The units that systemd is asked for.
-pub(super) const ASKED: [&str; 4] = [MONITOR, VIEWER, SOCKET, POLKIT];
+pub(super) const ASKED: [&str; 5] = [MONITOR, VIEWER, SOCKET, POLKIT, RELOAD];
 
 /// Restarts by systemd from which on somebody should look at the log.
 const MANY_RESTARTS: u32 = 3;
@@ -66,7 +67,7 @@ pub(super) fn judge(
     writer: Option<Writer<'_>>,
     now: Timestamp,
 ) -> Vec<Finding> {
-    let [monitor, viewer, socket, ..] = units else { return Vec::new() };
+    let [monitor, viewer, socket, _, reload] = units else { return Vec::new() };
     if [monitor, viewer].iter().all(|unit| unit.state.load == "not-found") {
         let finding = Finding::warning(MONITOR, "neither it nor wellkeep-viewer.service is installed");
         return vec![
@@ -91,6 +92,21 @@ pub(super) fn judge(
         );
     } else if socket.state.active == "active" {
         findings.push(Finding::ok(SOCKET, "active: systemd listens for the viewer"));
+    } else if socket.is_enabled() {
+        let finding = Finding::warning(SOCKET, "enabled, but does not listen: it will from the next boot on");
+        findings.push(
+            finding
+                .advise("Let it listen now, in the place of the viewer's own `listen`, or never:")
+                .run(format!("sudo systemctl stop {VIEWER}; sudo systemctl start {SOCKET}"))
+                .run(format!("sudo systemctl disable {SOCKET}")),
+        );
+    }
+    if reload.is_enabled() && !["active", "failed"].contains(&reload.state.active.as_str()) {
+        let finding = Finding::warning(
+            RELOAD,
+            "enabled, but does not watch the configuration: it will from the next boot on",
+        );
+        findings.push(finding.advise("Let it watch now:").run(format!("sudo systemctl start {RELOAD}")));
     }
     findings.extend(strangers(&[monitor, viewer], running));
     findings
@@ -105,7 +121,7 @@ fn standing(name: &str, unit: &InstalledUnit, socket: &InstalledUnit, now: Times
         |found: &str| if is_monitor { Finding::problem(name, found) } else { Finding::warning(name, found) };
     let log = format!("sudo journalctl -u {name} -n 30 --no-pager");
     let file_state = state.details.unit_file_state.as_deref().unwrap_or_default();
-    let is_enabled = file_state != "disabled" && !file_state.is_empty();
+    let is_enabled = unit.is_enabled();
     match (state.load.as_str(), state.active.as_str()) {
         ("not-found", _) => missing("not installed")
             .advise("Install the package again, or the unit as README.md says; then:")
@@ -267,7 +283,7 @@ mod tests {
     }
 
     fn judged(monitor: InstalledUnit) -> Vec<Finding> {
-        judge(&[monitor, well(), none(), none()], &[], None, NOW)
+        judge(&[monitor, well(), none(), none(), none()], &[], None, NOW)
     }
 
     /// What is said of this monitor: level, words, commands.
@@ -303,14 +319,30 @@ mod tests {
 
     #[test]
     fn the_page_may_be_left_out_and_the_monitor_may_not() {
-        let findings = judge(&[well(), unit("masked", "inactive", "masked"), none(), none()], &[], None, NOW);
+        let findings =
+            judge(&[well(), unit("masked", "inactive", "masked"), none(), none(), none()], &[], None, NOW);
         assert_eq!(findings.iter().map(|finding| finding.level).max(), Some(Level::Warning));
     }
 
     #[test]
     fn a_viewer_that_waits_for_its_socket_is_at_rest() {
-        let units = [well(), unit("loaded", "inactive", "disabled"), well(), none()];
+        let units = [well(), unit("loaded", "inactive", "disabled"), well(), none(), none()];
         assert!(judge(&units, &[], None, NOW).iter().all(|finding| finding.level == Level::Ok));
+    }
+
+    #[test]
+    fn a_socket_or_a_watch_that_begins_with_the_next_boot_is_told() {
+        let later = || unit("loaded", "inactive", "enabled");
+        let findings = judge(&[well(), well(), later(), none(), later()], &[], None, NOW);
+        let told: Vec<&str> = findings
+            .iter()
+            .filter(|finding| finding.level == Level::Warning)
+            .map(|finding| finding.what.as_str())
+            .collect();
+        assert_eq!(told, [SOCKET, RELOAD]);
+        let off = || unit("loaded", "inactive", "disabled");
+        let findings = judge(&[well(), well(), off(), none(), off()], &[], None, NOW);
+        assert!(findings.iter().all(|finding| finding.level == Level::Ok), "{findings:?}");
     }
 
     #[test]
@@ -341,7 +373,7 @@ mod tests {
 
     #[test]
     fn nothing_installed_is_said_once() {
-        let findings = judge(&[none(), none(), none(), none()], &[], None, NOW);
+        let findings = judge(&[none(), none(), none(), none(), none()], &[], None, NOW);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].commands, ["wellkeep dev"]);
     }

@@ -42,6 +42,14 @@ pub struct InstalledUnit {
     pub groups: Vec<String>,
 }
 
+impl InstalledUnit {
+    /// Whether something starts it at the next boot.
+    pub fn is_enabled(&self) -> bool {
+        let file_state = self.state.details.unit_file_state.as_deref().unwrap_or_default();
+        !["", "disabled", "masked", "masked-runtime"].contains(&file_state)
+    }
+}
+
 /// What keeps the clock right, as `timedatectl` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockSync {
