@@ -35,9 +35,9 @@ pub const SCHEMA: u32 = 1;
 /// A reader calls the document stale when it is older than this, in seconds: three missed heartbeats of 5 s.
 pub const STALE_AFTER_S: u32 = 15;
 
-/// The JSON Schema of `status.json`, as text with a line end.
-pub fn schema() -> String {
-    let schema = schemars::schema_for!(Document);
+/// The JSON Schema of `status.json` (a [`Document`]) or of an answer of the viewer, as text with a line end.
+pub fn schema<T: JsonSchema>() -> String {
+    let schema = schemars::schema_for!(T);
     serde_json::to_string_pretty(&schema).expect("a schema is plain JSON") + "\n"
 }
 
