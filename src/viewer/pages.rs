@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::encoding::gzip_well;
 use super::http::{HTML, JSON, Request, Response, escape, fingerprint};
 use super::openapi;
-use crate::{config, status};
+use crate::config;
+use crate::status::history::{History, Incidents};
+use crate::status::{self, Document};
 
 /// The pages and what belongs to them, ready to be sent.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Pages {
     pub(super) icon: Asset,
     pub(super) openapi: Asset,
     pub(super) status_schema: Asset,
+    pub(super) history_schema: Asset,
+    pub(super) incidents_schema: Asset,
     pub(super) config_schema: Asset,
     /// The title, for the badge of the host.
     pub(super) title: String,
@@ -40,6 +44,7 @@ impl Pages {
             let html = html.replace("{{refresh_s}}", &refresh_s).replace("{{title}}", &escape(title));
             Asset::new(HTML, html.into_bytes())
         };
+        let schema = |text: &str| Asset::new("application/schema+json", text.as_bytes().to_vec());
         let script: &[u8] = include_bytes!("../../static/status.js");
         let style: &[u8] = include_bytes!("../../static/status.css");
         let icon: &[u8] = include_bytes!("../../static/favicon.svg");
@@ -50,8 +55,10 @@ impl Pages {
             style: Asset::new("text/css; charset=utf-8", style),
             icon: Asset::new("image/svg+xml", icon),
             openapi: Asset::new(JSON, openapi::document().to_string().into_bytes()),
-            status_schema: Asset::new("application/schema+json", status::schema().into_bytes()),
-            config_schema: Asset::new("application/schema+json", config::SCHEMA.as_bytes()),
+            status_schema: schema(&status::schema::<Document>()),
+            history_schema: schema(&status::schema::<History>()),
+            incidents_schema: schema(&status::schema::<Incidents>()),
+            config_schema: schema(config::SCHEMA),
             title: title.to_owned(),
         }
     }
