@@ -774,15 +774,14 @@ fn whatever_the_viewer_answers_the_page_around_the_widget_hears_nothing_of_it() 
     assert_eq!(browser.run("return faults"), json!([]));
 }
 
-/// Where `npm install --prefix target/axe axe-core` puts it.
+/// Where `tests/run` puts it.
 const AXE: &str = "target/axe/node_modules/axe-core/axe.min.js";
 
 #[test]
 fn axe_finds_nothing_that_keeps_anybody_out() {
     let Some(browser) = browser() else { return };
     let Ok(axe) = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE)) else {
-        // Not from a distribution's package, so that it is not demanded like the other tools.
-        eprintln!("skipped, because axe-core is not there: npm install --prefix target/axe axe-core@4.14.1");
+        common::skip("axe-core is not there: npm install --prefix target/axe axe-core@4.14.1");
         return;
     };
     let mut many = every_state();
