@@ -250,16 +250,18 @@
 
   /** The same with everything. @returns {Card} */
   function card(one, service, { now, admin, past, latencies }) {
+    // Over old data nothing has a colour, what was good least of all.
+    const aged = (step) => (one.tone === 'old' ? { ...step, tone: 'old' } : step);
     return {
       ...one,
       facts: facts(service),
       uptime: uptime(record(service.uptime)),
       days: days(record(past).days),
       latency: latency(latencies ?? []),
-      timeline: timeline(record(service.incident), now),
+      timeline: timeline(record(service.incident), now).map(aged),
       rows: admin ? [...serviceRows(one.key, service, now), ...failureRows(record(record(past).failures))] : [],
       checks: admin ? checks(service, now) : [],
-      history: admin ? history(service, now) : [],
+      history: admin ? history(service, now).map(aged) : [],
     };
   }
 
@@ -320,22 +322,19 @@
     if (heal.phase === 'looking')
       return care('info', `looking again before ${stepWord(text(heal.next) ?? 'restart', 'ing')}`);
     if (heal.phase === 'acting') return care('info', `${stepWord(step, 'ing')} now`);
-    if (heal.phase === 'verifying') return care('info', `${stepWord(step, 'ed')}, being verified`);
+    const at = upcoming(heal.next_at, now);
+    if (heal.phase === 'verifying') return care('info', `${stepWord(step, 'ed')}, being verified`, at && ': decided ', at);
     if (heal.phase !== 'waiting') return null;
 
-    const [next, why, at] = [text(heal.next), text(heal.why_not), upcoming(heal.next_at, now)];
-    if (next !== null) return care('info', ofBudget(next, heal), at === null ? '' : ' ', at, colon(why));
-    if (why === null) return null;
-    return care('warn', reason?.includes(why) ? 'not healed' : `not healed: ${why}`, at === null ? '' : '; looked at again ', at);
-  }
-
-  /** "restart 2 of 5", or a trial once the budget is used up. */
-  function ofBudget(step, heal) {
+    const [next, why] = [text(heal.next), text(heal.why_not)];
+    if (next === null) {
+      // Only what is going to be done is counted down to, and not that the same is looked at again.
+      return why === null ? null : care('warn', reason?.includes(why) ? 'not healed' : `not healed: ${why}`);
+    }
     const [used, budget] = [number(heal.heals_within_an_hour), number(heal.budget)];
-    if (used === null || budget === null) return step;
-    return used < budget
-      ? `${step} ${used + 1} of ${budget}`
-      : `${step} on trial, ${budget} an hour are used up,`;
+    if (used === null || budget === null) return care('info', next, at && ' ', at, colon(why));
+    if (used < budget) return care('info', `${next} ${used + 1} of ${budget}`, at && ' ', at, colon(why));
+    return care('warn', `needs you: ${plural(budget, 'heal')} within an hour ${are(budget)} used up; ${next} as a trial`, at && ' ', at);
   }
 
   /** "restart" and "ing" -> "restarting"; a program is named as it is. */
@@ -743,23 +742,31 @@
     return about.slice(0, admin ? 50 : 10).map((one) => {
       const isOpen = text(one.ended) === null;
       const heals = list(one.heals).map((heal) => `${text(heal.step) ?? 'heal'}: ${healResult(heal.result)}`);
-      const [key, id] = [text(one.service), text(one.id)];
       return {
-        id: id ?? `${key} ${one.began}`,
-        name: names.get(key),
+        id: text(one.id) ?? `${one.service} ${one.began}`,
+        name: names.get(one.service),
         tone: isOpen ? 'bad' : 'muted',
         open: isOpen,
         began: moment(one.began, now),
         cause: reasonLines(text(one.cause)),
         rows: rows(
           ['Detected after', duration(number(one.time_to_detect_s))],
-          ['Recovered after', isOpen ? 'not yet' : duration(number(one.time_to_recover_s))],
+          isOpen ? ['Recovered', 'not yet'] : ['Recovered after', duration(number(one.time_to_recover_s))],
           ['Done', heals.length > 0 ? tally(heals) : isOpen ? 'nothing so far' : 'nothing'],
           ['Outcome', text(one.outcome)],
-          ['Evidence', admin && id !== null && `wellkeep why ${key} on the host, or incidents/${id}/ in the state directory`],
+          ['Evidence', admin && evidence(one)],
         ),
       };
     });
+  }
+
+  /** How to see what was saved before each heal. It may hold what is private, so that nobody but root and the group can
+   * read it: the viewer cannot either. */
+  function evidence(incident) {
+    const [key, id] = [text(incident.service), text(incident.id)];
+    // An id and a key are plain words, or this is no command to be copied.
+    if (list(incident.heals).length === 0 || ![key, id].every((one) => /^[\w.-]+$/.test(one ?? ''))) return null;
+    return `sudo wellkeep history ${key} --evidence ${id}`;
   }
 
   /** "restart: it did not help (3 times), restart: it helped" */
@@ -814,6 +821,7 @@
       ['Last heal', text(last.step) && joined(text(last.step), healResult(last.result))],
       ['Healed last', moment(last.at, now)],
       ['Incident id', text(record(service.incident).id)],
+      ['Evidence', evidence(record(service.incident))],
     );
   }
 
@@ -1020,8 +1028,9 @@
 
   function sentence(words) {
     if (words === null) return '';
+    const read = words.replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z/g, '$1 $2 UTC');
     // A path or a file's name at the start keeps its letters.
-    const first = /^[a-z]+[ ,;:]/.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
+    const first = /^[a-z]+[ ,;:]/.test(read) ? read.charAt(0).toUpperCase() + read.slice(1) : read;
     return /[.!?]$/.test(first) ? first : `${first}.`;
   }
 
@@ -1062,7 +1071,6 @@
       seen.notices.map(({ id, tone, title, text }) =>
         el('p.notice', { key: id, 'data-wk-tone': tone }, el('strong', null, title), ' ', text),
       ),
-      seen.panels.length > 0 && el('div.panels', null, seen.panels.map(panelSpec)),
       seen.filter && filterSpec(seen.filter),
       seen.cards.length > 0 &&
         el(
@@ -1071,6 +1079,7 @@
           seen.sections.flatMap((section) => sectionSpecs(section, admin)),
         ),
       seen.incidents && incidentsSpec(seen.incidents),
+      seen.panels.length > 0 && el('div.panels', null, seen.panels.map(panelSpec)),
     ).children;
   }
 
@@ -1226,20 +1235,17 @@
     );
   }
 
-  /** Where in the drawing a day of some tone begins and ends: what is worse stands higher, also without colour. */
-  const BAR_TOPS = { bad: 0, warn: 3, good: 7, muted: 13, none: 13 };
+  /** Where in the drawing a day of some tone begins: what is worse stands higher, also without colour, and what nobody
+   * watched is a mere stub. */
+  const BAR_TOPS = { bad: 0, warn: 2, good: 6, muted: 14, none: 21 };
   const BAR_HEIGHT = 24;
 
   /** One path a tone rather than an element a day: a thousand cards have 90 each. */
   function daysSpec({ bars, text }) {
     const paths = new Map();
     bars.forEach(({ tone }, day) => {
-      const [x, top] = [4 * day, BAR_TOPS[tone]];
-      const drawn =
-        tone === 'none'
-          ? `M${x} ${BAR_HEIGHT}l3-4M${x} ${BAR_HEIGHT - 6}l3-4` // hatched: nobody watched
-          : `M${x} ${top}h3v${BAR_HEIGHT - top}h-3z`;
-      paths.set(tone, (paths.get(tone) ?? '') + drawn);
+      const top = BAR_TOPS[tone];
+      paths.set(tone, `${paths.get(tone) ?? ''}M${4 * day} ${top}h3v${BAR_HEIGHT - top}h-3z`);
     });
     const drawing = [...paths].map(([tone, d]) => el('path', { key: tone, class: `wk-bar wk-bar-${tone}`, d }));
     const box = { viewBox: `0 0 ${4 * bars.length - 1} ${BAR_HEIGHT}`, preserveAspectRatio: 'none' };

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "the lint knows tests only by their attribute, not their helpers")]
 
 mod common;
+#[path = "browser/situations.rs"]
+mod situations;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -452,56 +454,6 @@ fn every_state_is_drawn_wide_and_narrow_in_light_and_dark() {
 }
 
 #[test]
-fn every_banner_is_drawn() {
-    let Some(browser) = browser() else { return };
-    let mut main_down = all_well();
-    main_down["services"]["flask_web"]["state"] = json!("down");
-    main_down["services"]["flask_web"]["reason"] = json!("Connection refused at 127.0.0.1:5000");
-    let mut stopped = all_well();
-    stopped["services"]["flask_web"]["state"] = json!("stopped");
-    stopped["services"]["flask_web"]["ok"] = json!(false);
-    let mut live = all_well();
-    live["mode"] = json!("live_checks");
-    let mut stale = every_state();
-    stale["stale"] = json!(true);
-    stale["viewer"] = json!({"data": "stale", "reason": "the monitor has written nothing for 3 min; it died or hangs", "version": "0.1.0"});
-    let none = json!({"stale": true, "services": {}, "total": 0, "viewer": {"data": "none",
-        "reason": "/var/lib/wellkeep/status.json does not exist: no monitor has written here yet"}});
-    let mut empty = all_well();
-    empty["services"] = json!({});
-    let mut wrong_config = all_well();
-    wrong_config["monitor"]["config"]["error"] =
-        json!("/etc/wellkeep/monitor.yml:14:5: unknown key `prot`; did you mean `port`?");
-    let drawn = [
-        ("well", all_well(), true, "All 4 services are well"),
-        ("main-down", main_down, true, "Main service down: Flask Web"),
-        ("stopped", stopped, true, "Main service stopped: Flask Web"),
-        ("live", live, true, "All 4 services are well"),
-        ("stale", stale, false, "The monitor has stopped reporting"),
-        ("none", none, false, "There is no data"),
-        ("empty", empty, true, "No services configured"),
-        ("config-error", wrong_config, true, "All 4 services are well"),
-    ];
-    let site = Site::showing(all_well());
-    for (name, document, is_fresh, headline) in drawn {
-        if is_fresh {
-            site.show(document);
-        } else {
-            site.show_as_it_is(document, 190);
-        }
-        for (dark, scheme) in [(false, "light"), (true, "dark")] {
-            browser.view_as(1000, 600, dark);
-            browser.open(&site.url("/"));
-            browser.wait_until(&format!(
-                "return document.querySelector('.wk-headline')?.textContent === '{headline}'"
-            ));
-            screenshot(&browser, &format!("banner-{name}-{scheme}"));
-        }
-    }
-    assert_quiet(&browser);
-}
-
-#[test]
 fn what_is_done_about_a_service_is_drawn_and_counts_down() {
     let Some(browser) = browser() else { return };
     let mut document = every_state();
@@ -572,7 +524,9 @@ fn what_was_is_drawn_and_no_day_that_nobody_watched_is_green() {
     assert!(green.as_str().unwrap().starts_with("M164 "), "{green}");
     let words = browser.run("return document.querySelector('.wk-incidents').innerText.replace(/\\s+/g, ' ')");
     let words = words.as_str().unwrap();
-    for part in ["Recovered after 52 s", "restart: it helped", "not yet", "wellkeep why flask_web"] {
+    for part in
+        ["Recovered after 52 s", "restart: it helped", "not yet", "--evidence 20261122T210950Z-flask_web"]
+    {
         assert!(words.contains(part), "{part}: {words}");
     }
     let figures = browser.run("return document.querySelector('.wk-figures').innerText.replace(/\\s+/g, ' ')");
@@ -777,52 +731,54 @@ fn whatever_the_viewer_answers_the_page_around_the_widget_hears_nothing_of_it() 
 /// Where `tests/run` puts it.
 const AXE: &str = "target/axe/node_modules/axe-core/axe.min.js";
 
-#[test]
-fn axe_finds_nothing_that_keeps_anybody_out() {
-    let Some(browser) = browser() else { return };
-    let Ok(axe) = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE)) else {
+/// The accessibility checker, to be run in a page.
+fn axe() -> Option<String> {
+    let axe = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE));
+    axe.map_err(|_| {
         common::skip("axe-core is not there: npm install --prefix target/axe axe-core@4.14.1");
-        return;
-    };
-    let mut many = every_state();
-    for number in 0..10 {
-        let service = many["services"]["redis"].clone();
-        many["services"][format!("more_{number}")] = service;
-    }
-    let mut stale = with_uptime(many.clone());
-    stale["stale"] = json!(true);
-    stale["viewer"] = json!({"data": "stale", "reason": "the monitor has written nothing for 3 min"});
-    let none = json!({"stale": true, "services": {}, "viewer": {"data": "none", "reason": "no monitor"}});
-    let shown = [
-        ("every state", with_uptime(many), 1),
-        ("all well", with_uptime(all_well()), 1),
-        ("stale", stale, 190),
-        ("none", none, 0),
-    ];
+    })
+    .ok()
+}
+
+#[test]
+fn every_situation_has_its_headline_and_keeps_nobody_out_wide_and_narrow_in_light_and_dark() {
+    let Some(browser) = browser() else { return };
+    let axe = axe();
     let site = site_with_past(every_state());
-    for (name, document, age) in shown {
-        if age == 1 {
-            site.show(document);
-        } else {
-            site.show_as_it_is(document, age);
-        }
-        for path in ["/", "/admin"] {
-            for dark in [false, true] {
-                browser.view_as(1000, 900, dark);
-                browser.open(&site.url(path));
-                browser.wait_until("return document.querySelector('.wk-headline') !== null && document.querySelector('.wk-meta') !== null");
-                if name != "none" {
-                    browser.wait_until(LOADED);
-                    browser.wait_until("return document.querySelector('.wk-bars') !== null");
-                }
-                browser.run(&axe);
+    let views = [("/", 1440, false), ("/", 320, true), ("/admin", 1440, true), ("/admin", 320, false)];
+    for situation in situations::all() {
+        for (path, width, dark) in views {
+            let name = situation.name;
+            site.show_as_it_is(situation.document.clone(), situation.age.unwrap_or(1));
+            browser.view_as(width, 900, dark);
+            browser.open(&site.url(path));
+            site.set_broken(situation.age.is_none());
+            let headline =
+                format!("document.querySelector('.wk-headline')?.textContent === '{}'", situation.headline);
+            browser.wait_until(&format!("return {headline}"));
+            if situation.document["services"]["flask_web"]["uptime"].is_object() {
+                browser.run("document.querySelector('.wk-card').scrollIntoView()");
+                browser.wait_until("return document.querySelector('.wk-card .wk-bars') !== null");
+                browser.run("scrollTo(0, 0)");
+            }
+            let page = format!("{name} at {path}, {width} wide, dark: {dark}");
+            assert_eq!(browser.run("return document.documentElement.scrollWidth"), width, "{page}");
+            if !situation.is_believed() {
+                assert_eq!(browser.run(GREEN), 0, "{page}");
+            }
+            let (page_name, scheme) =
+                (if path == "/" { "page" } else { "admin" }, if dark { "dark" } else { "light" });
+            screenshot(&browser, &format!("{name}-{page_name}-{width}-{scheme}"));
+            if let Some(axe) = &axe {
+                browser.run(axe);
                 browser.run(
                     "window.found = null; axe.run().then(({violations}) => { window.found = violations; });",
                 );
                 browser.wait_until("return window.found !== null");
                 let found = browser.run("return found.map(({id, nodes}) => [id, nodes.slice(0, 3).map((one) => [one.html.slice(0, 200), one.failureSummary])])");
-                assert_eq!(found, json!([]), "{name} at {path}, dark: {dark}");
+                assert_eq!(found, json!([]), "{page}");
             }
+            site.set_broken(false);
         }
     }
 }

@@ -337,7 +337,7 @@ test('a card says what healing will do and when', () => {
     ['Would heal', 'info', 'restart 2 of 5 <next -34>: backoff'],
   ]);
   assert.deepEqual(caresOf({ heal: { ...heal, heals_within_an_hour: 5 } }), [
-    ['Healing', 'info', 'restart on trial, 5 an hour are used up, <next -34>'],
+    ['Healing', 'warn', 'needs you: 5 heals within an hour are used up; restart as a trial <next -34>'],
   ]);
 });
 
@@ -347,6 +347,8 @@ test('a card says what healing does now', () => {
   assert.equal(during('acting', 'reload'), 'reloading now');
   assert.equal(during('acting', 'run /bin/fix'), 'running /bin/fix now');
   assert.equal(during('verifying', 'restart'), 'restarted, being verified');
+  const deciding = { ...waiting, phase: 'verifying', next_at: '2026-11-23T09:00:38Z', last: { step: 'restart' } };
+  assert.equal(caresOf({ heal: deciding })[0][2], 'restarted, being verified: decided <next -34>');
   assert.equal(during('verifying', 'run /bin/fix'), '/bin/fix was run, being verified');
   const looking = { ...waiting, phase: 'looking', next: 'restart', last: { step: 'reload' } };
   assert.equal(caresOf({ heal: looking })[0][2], 'looking again before restarting');
@@ -358,9 +360,11 @@ test('a card says what healing does now', () => {
 test('a card says why nothing is healed', () => {
   const heal = { ...waiting, why_not: 'db, which it needs, is down' };
   assert.deepEqual(caresOf({ heal }), [['Healing', 'warn', 'not healed: db, which it needs, is down']]);
-  assert.deepEqual(caresOf({ heal: { ...heal, next_at: '2026-11-23T09:01:04Z' } }), [
-    ['Healing', 'warn', 'not healed: db, which it needs, is down; looked at again <next -60>'],
-  ]);
+  assert.deepEqual(
+    caresOf({ heal: { ...heal, next_at: '2026-11-23T09:01:04Z' } }),
+    [['Healing', 'warn', 'not healed: db, which it needs, is down']],
+    'what is only looked at again is not counted down to',
+  );
   assert.deepEqual(caresOf({ reason: 'db, which it needs, is down; port: refused', heal }), [
     ['Healing', 'warn', 'not healed'],
   ]);
@@ -596,7 +600,7 @@ test('an open incident has its steps, and past ones their cause, their times and
   const told = (admin) => view(documentOf({ a: up }), 2, { incidents, admin }).incidents.map(({ name, rows }) => [name, ...rows.map(({ label, value }) => `${label}: ${value}`)]);
   const said = ['A', 'Detected after: 20 s', 'Recovered after: 1 min 35 s', 'Done: restart: it did not help (2 times), restart: it helped'];
   assert.deepEqual(told(false), [said]);
-  assert.deepEqual(told(true), [[...said, 'Evidence: wellkeep why a on the host, or incidents/x/ in the state directory']]);
+  assert.deepEqual(told(true), [[...said, 'Evidence: sudo wellkeep history a --evidence x']]);
   assert.equal(view(documentOf({ a: up }), 2).incidents, null, 'an older viewer tells none');
 });
 
