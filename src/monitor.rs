@@ -20,6 +20,7 @@ use crate::probe::counted;
 use crate::status::lock::{LockError, StateLock};
 use crate::status::write::{Writer, render, sweep};
 use crate::status::{Memory, Mode, MonitorState, Timestamp, read};
+use crate::store::history;
 use crate::store::state::{self, Moment};
 use crate::systemd::BusAddress;
 
@@ -106,6 +107,7 @@ pub async fn run(options: Options, mut orders: mpsc::Receiver<Order>) -> Result<
     announce(&config, &status_file);
     let mut engine = Engine::new(config, identity(boot_id), clock.now());
     let mut publish = world.obey(engine.recall(clock.now(), &memory), &engine, clock.now());
+    remember(&mut engine, &clock, &state_dir);
     let mut event = Event::Tick;
     let mut watchdog = Watchdog::new(sd_notify::watchdog_enabled());
     let mut writing_since = None;
@@ -142,7 +144,8 @@ pub async fn run(options: Options, mut orders: mpsc::Receiver<Order>) -> Result<
     let state = MonitorState::Stopped;
     let edition = Edition { sequence: sequence + 1, host: figures.read(), state, needs_restart };
     writer.start(render(&engine.document(clock.now(), edition)));
-    tokio::join!(finish(writer, &status_file), world.save(engine.memory(clock.now())));
+    let history = engine.history(clock.now());
+    tokio::join!(finish(writer, &status_file), world.save(engine.memory(clock.now()), history));
     Ok(())
 }
 
@@ -153,6 +156,14 @@ fn recall(state_dir: &Path, boot_id: &str) -> Memory {
         warn!(event = %Kind::Storage, "{warning}");
     }
     loaded.memory
+}
+
+/// Gives the engine the services' past, as earlier monitors wrote it down.
+fn remember(engine: &mut Engine, clock: &Clock, state_dir: &Path) {
+    if let Err(error) = history::read_each(state_dir, |past| engine.remember(clock.now(), &past)) {
+        let folder = state_dir.join(history::FOLDER);
+        warn!(event = %Kind::Storage, "{} cannot be read: {error}; what it holds is not in the document", folder.display());
+    }
 }
 
 /// Waits for the last document, but not for ever.

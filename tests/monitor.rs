@@ -191,6 +191,50 @@ fn the_document_fits_its_own_schema_in_every_field() {
 }
 
 #[test]
+fn after_a_kill_the_changes_of_state_and_the_uptime_of_before_are_still_there() {
+    let (listener, port) = open_port();
+    let site = Site::new(&one_port(port));
+    // What a monitor wrote yesterday.
+    let yesterday = jiff::Timestamp::now().as_second() - 86_400;
+    let name = jiff::Timestamp::from_second(yesterday).unwrap().to_string()[..10].to_owned();
+    fs::create_dir(site.path("state/history")).unwrap();
+    let line = "{\"service\":\"web\",\"worst\":\"down\",\"hours\":[[0,24,2700,900]]}\n";
+    fs::write(site.path(&format!("state/history/{name}.jsonl")), line).unwrap();
+
+    let first = site.monitor();
+    site.await_state("web", "up");
+    drop(listener);
+    site.await_state("web", "down");
+    first.kill();
+
+    let second = site.monitor();
+    let pid = second.process.id();
+    let document = site.await_document("of the second", |document| document["monitor"]["pid"] == pid);
+    let web = &document["services"]["web"];
+    let states = |web: &Value| -> Vec<String> {
+        let history = web["history"].as_array().unwrap();
+        history.iter().map(|transition| transition["to"].as_str().unwrap().to_owned()).collect()
+    };
+    // The last change may have been on its way to the disk.
+    assert!(states(web).starts_with(&["up".to_owned()]), "{web:#}");
+    let week = &web["uptime"]["7d"];
+    assert!((0.7..0.76).contains(&week["ratio"].as_f64().unwrap()), "{week}");
+    assert!(week["known"].as_f64().unwrap() > 0.1, "{week}");
+
+    // An orderly end loses nothing at all.
+    site.await_state("web", "down");
+    std::thread::sleep(Duration::from_millis(1100));
+    second.stop();
+    let third = site.monitor();
+    let pid = third.process.id();
+    let document = site.await_document("of the third", |document| document["monitor"]["pid"] == pid);
+    let hour = &document["services"]["web"]["uptime"]["1h"];
+    assert!(hour["known"].as_f64().unwrap() > 0.0, "{hour}");
+    assert!(states(&document["services"]["web"]).ends_with(&["down".to_owned()]), "{document:#}");
+    third.stop();
+}
+
+#[test]
 fn a_port_that_closes_is_down_and_one_that_opens_is_up() {
     let (listener, port) = open_port();
     let site = Site::new(&one_port(port));

@@ -22,6 +22,6 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         print(config::SCHEMA);
         return Exit::Well;
     }
-    print(&status::schema());
+    print(&status::schema::<status::Document>());
     Exit::Well
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use tracing::{info, warn};
 
 use super::log::LogFormat;
-use super::{ConfigFile, Exit, StatusFile, environment, log, runtime};
+use super::{ConfigFile, Exit, StateDir, StatusFile, environment, log, runtime};
 use crate::config::{self, Config, Details, Listen, Problems, Settings};
 use crate::host::listeners;
 use crate::log::Kind;
@@ -34,6 +34,8 @@ pub(super) struct Arguments {
     config: ConfigFile,
     #[command(flatten)]
     status_file: StatusFile,
+    #[command(flatten)]
+    state_dir: StateDir,
     /// The form of the log on stderr; unless given, the journal's own form where stderr is the journal
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
@@ -69,8 +71,9 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         }
     };
     let status_file = arguments.status_file.path(&settings.monitor);
+    let state_dir = arguments.state_dir.path(&settings.monitor, &status_file);
     let mut options = match Options::new(&settings.viewer, status_file, &environment) {
-        Ok(options) => options,
+        Ok(options) => Options { state_dir, ..options },
         Err(error) => {
             log.fail(Kind::Config, error);
             return Exit::WrongConfig;

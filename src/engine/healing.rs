@@ -224,6 +224,7 @@ impl Engine {
                 let least = timing.start_grace + timing.retry_interval * (timing.success_threshold + 1);
                 let within = policy.map_or(least, |policy| policy.verify_within.max(least));
                 service.healing.verify(within, now.mono);
+                service.history.count(now, 0, 1);
             }
             HealEnd::Failed(ref why) | HealEnd::Untold(ref why) => {
                 // What became of our own order when nobody heard of it may be somebody else's doing.

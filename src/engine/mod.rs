@@ -11,7 +11,7 @@
 //! - `healing`: the engine's part that heals: what is decided and ordered, and what comes back of it.
 //! - `incident`: incidents and the lines of the ledger. `holds`: pauses that people asked for.
 //! - `publishing`: when the next document is written.
-//! - `history`: what is remembered of a service, bounded.
+//! - `history`: what is remembered of a service, bounded: how long it was well, by hour and day.
 //!
 //! Invariants, each held by a property test: never two probes of one check in flight; an overrun delays the next
 //! round and never piles up; `ok_count + fail_count == total`; the wall clock is shown and never decided by.
@@ -47,9 +47,10 @@ use std::time::Duration;
 
 use crate::config::{Config, Service as ServiceConfig};
 use crate::probe::{Check, Detail, Report};
+use crate::status::history::Day;
 use crate::status::{
     ConfigInForce, Document, Entry, Hold, Host, HostHeals, Incident, Mode, Monitor, MonitorState, SCHEMA,
-    STALE_AFTER_S, Service, State, Timestamp, Transition,
+    Service, State, Timestamp, Transition,
 };
 
 pub use self::facts::{
@@ -59,6 +60,7 @@ pub use self::facts::{
 
 use self::brake::Brake;
 use self::check::{CheckState, Standing};
+use self::history::Books;
 use self::intent::explained;
 use self::publishing::Publishing;
 use self::schedule::{Schedule, Tick};
@@ -140,6 +142,8 @@ pub enum Command {
     Incident(Incident),
     /// Write [`Engine::memory`] down.
     Save,
+    /// Write down how these days went, as far as is known: what is known of them already is added to it.
+    History(Vec<Day>),
 }
 
 /// A probe to be made.
@@ -234,6 +238,7 @@ pub struct Engine {
     /// When that was last written down, and whether thresholds counted since.
     saved: Duration,
     has_counted: bool,
+    books: Books,
 }
 
 impl Engine {
@@ -262,6 +267,7 @@ impl Engine {
             save: false,
             saved: now.mono,
             has_counted: false,
+            books: Books::new(now),
         };
         engine.seed = schedule::hash(&engine.identity.boot_id);
         engine.adopt(config.services, now, &mut Vec::new());
@@ -271,6 +277,7 @@ impl Engine {
     /// Takes an event, and says what is to be done about it.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Command> {
         let mut commands = Vec::new();
+        self.keep_books(now);
         match event {
             Event::Tick => {}
             Event::Outcome(id, report) => self.take_outcome(now, id, report, &mut commands),
@@ -321,6 +328,7 @@ impl Engine {
                     self.evaluate(now, place, &mut commands);
                 }
             }
+            self.balance(now, &mut commands);
             self.publishing.asked(now);
             // Counters move with every probe of what is down; a heartbeat without them harms nobody.
             if self.save || self.has_counted && now.mono >= self.saved + self.heartbeat {
@@ -350,8 +358,11 @@ impl Engine {
     /// The document of this moment.
     pub fn document(&self, now: Now, edition: Edition) -> Document {
         let Edition { sequence, host, state, needs_restart } = edition;
-        let services: Vec<Service> =
-            self.services.iter().map(|service| service.document(now, self.observe)).collect();
+        let services: Vec<Service> = self
+            .services
+            .iter()
+            .map(|service| service.document(now, self.identity.mode, self.observe))
+            .collect();
         let ok_count = services.iter().filter(|service| service.ok).count() as u32;
         let total = services.len() as u32;
         Document {
@@ -364,7 +375,7 @@ impl Engine {
             generated_at: now.wall,
             sequence,
             boot_id: self.identity.boot_id.clone(),
-            stale_after_s: STALE_AFTER_S.max(3 * self.heartbeat.as_secs() as u32),
+            stale_after_s: self.stale_after_s(),
             host,
             monitor: Monitor {
                 state,
@@ -394,13 +405,19 @@ impl Engine {
         let mut old: HashMap<String, Watched> =
             self.services.drain(..).map(|service| (service.config.key.clone(), service)).collect();
         for config in configs {
-            let known = old.remove(&config.key).unwrap_or_else(|| Watched::new(&config, now));
+            let known = old
+                .remove(&config.key)
+                .unwrap_or_else(|| Watched::new(&config, self.books.take(&config.key, now), now));
             let next_id = &mut self.next_id;
             let new_id = || {
                 *next_id += 1;
                 ProbeId(*next_id)
             };
             self.services.push(known.under(config, new_id, now.mono));
+        }
+        for (key, mut service) in old {
+            service.book(now);
+            self.books.keep(key, service.history);
         }
         self.link();
     }
@@ -487,10 +504,13 @@ impl Engine {
         let report = explain(report, service, &mut self.save);
         let check = &mut service.checks[of];
         self.publishing.has_news |= check.take(report, &service.config.timing, now.mono);
+        let restarts = check.restarts().filter(|noticed| *noticed == now.mono).count();
+        service.history.count(now, restarts as u16, 0);
+        let check = &mut service.checks[of];
         self.has_counted |= check.failures() != failures;
         let is_confirmed = check.standing(&service.config.timing) == Standing::Failing;
         service.last_checked = Some(now.wall);
-        service.note_failing(now.wall);
+        service.note_failing(now);
         let is_round_over = service.round_is_over();
         if is_round_over {
             service.note_if_well();

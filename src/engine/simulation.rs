@@ -8,6 +8,7 @@ use super::stories::{config, http_check};
 use super::*;
 use crate::config::{CheckConfig, Heal, Timing};
 use crate::probe::{Failure, Outcome, Severity, systemd};
+use crate::status::history::ServiceDay;
 use crate::status::{Decision, Hold, Memory};
 
 const SECOND: u64 = 1000;
@@ -443,6 +444,10 @@ impl Host {
                 }
                 Command::Heal(order) => self.heal(*order, &mut decided),
                 Command::Note(entry) => self.note(entry, &mut decided),
+                Command::History(days) => {
+                    let hours = days.iter().flat_map(|day| &day.services).flat_map(ServiceDay::hours);
+                    hours.for_each(|(_, hour)| assert!(hour.known_ms() <= 3_600_000, "an hour of {hour:?}"));
+                }
                 Command::Save => self.memory = self.engine.memory(self.now()),
                 Command::Record(record) => {
                     let place: usize = record.key[1..].parse().unwrap();

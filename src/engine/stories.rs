@@ -191,7 +191,7 @@ impl World {
                 }
                 Command::Note(entry) => self.notes.push(entry),
                 Command::CallOff(id) => self.called_off.push(id),
-                Command::Incident(_) | Command::Save => {}
+                Command::Incident(_) | Command::Save | Command::History(_) => {}
             }
         }
     }

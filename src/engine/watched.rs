@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use crate::config::Service as ServiceConfig;
 use crate::probe::{Results, Verdict};
-use crate::status::{BelievedMemory, Hold, Service, ServiceMemory, State, Timestamp, Transition};
+use crate::status::history::Counted;
+use crate::status::{BelievedMemory, Hold, Mode, Service, ServiceMemory, State, Timestamp, Transition};
 
 use super::check::{CheckState, Standing};
 use super::heal::{Healing, is_observing};
@@ -57,7 +58,7 @@ pub(super) struct Watched {
     pub(super) healing: Healing,
     /// When its healing must be looked at again.
     pub(super) alarm: Option<Duration>,
-    history: History,
+    pub(super) history: History,
     /// The places of the services that need this one.
     pub(super) dependents: Vec<usize>,
     /// The places of the services that this one needs.
@@ -96,8 +97,8 @@ impl Held {
 }
 
 impl Watched {
-    /// A service of which nothing is known, without checks yet.
-    pub(super) fn new(config: &ServiceConfig, now: Now) -> Watched {
+    /// A service of which nothing is known but its past, without checks yet.
+    pub(super) fn new(config: &ServiceConfig, history: History, now: Now) -> Watched {
         Watched {
             config: ServiceConfig { checks: Vec::new(), ..config.clone() },
             checks: Vec::new(),
@@ -121,7 +122,7 @@ impl Watched {
             witness: Witness::default(),
             healing: Healing::default(),
             alarm: None,
-            history: History::default(),
+            history,
             dependents: Vec::new(),
             needs: Vec::new(),
             depth: 0,
@@ -214,9 +215,23 @@ impl Watched {
     }
 
     /// Remembers when a critical check began to fail.
-    pub(super) fn note_failing(&mut self, now: Timestamp) {
+    pub(super) fn note_failing(&mut self, now: Now) {
         let fails = self.checks.iter().any(|check| check.is_critical() && check.verdict() == Verdict::Fail);
-        self.failing_since = fails.then(|| self.failing_since.unwrap_or(now));
+        // Until then it was what it was believed to be.
+        self.book(now);
+        self.failing_since = fails.then(|| self.failing_since.unwrap_or(now.wall));
+    }
+
+    /// Books the time until now. While it fails and that is not confirmed, nobody knows what that time was: it is booked
+    /// once that is known. So the time that a failure takes to be found counts as down, and one that passes does not.
+    pub(super) fn book(&mut self, now: Now) {
+        if !self.is_suspected() {
+            self.history.book(now, self.state, self.ok);
+        }
+    }
+
+    fn is_suspected(&self) -> bool {
+        self.failing_since.is_some() && Counted::of(self.state, self.ok) == Some(Counted::Up)
     }
 
     /// What must survive a restart of the monitor.
@@ -276,15 +291,24 @@ impl Watched {
 
     /// Takes a judgement over; the record of it if the state changed.
     pub(super) fn settle(&mut self, now: Now, judgement: Judgement) -> Option<Record> {
+        self.book(now);
         self.ok = judgement.ok;
         self.reason = judgement.reason;
-        if judgement.state == self.state {
+        let record = self.enter(now, judgement.state);
+        // What was suspected until now turned out to be this.
+        self.book(now);
+        record
+    }
+
+    /// The record of a change to this state, if it is one.
+    fn enter(&mut self, now: Now, state: State) -> Option<Record> {
+        if state == self.state {
             return None;
         }
         let transition =
-            Transition { at: now.wall, from: self.state, to: judgement.state, reason: self.reason.clone() };
+            Transition { at: now.wall, from: self.state, to: state, reason: self.reason.clone() };
         let lasted = self.lasted(now.mono);
-        self.state = judgement.state;
+        self.state = state;
         self.since = now.wall;
         self.since_mono = now.mono;
         self.lasted_before = Duration::ZERO;
@@ -302,7 +326,7 @@ impl Watched {
     }
 
     /// Its part of the document.
-    pub(super) fn document(&self, now: Now, host_observes: bool) -> Service {
+    pub(super) fn document(&self, now: Now, mode: Mode, host_observes: bool) -> Service {
         let checks = self.results();
         Service {
             key: self.config.key.clone(),
@@ -323,6 +347,7 @@ impl Watched {
             }),
             hold: self.held.as_ref().map(|held| held.hold.clone()),
             incident: self.healing.incident.clone(),
+            uptime: (mode == Mode::ProductionMonitoring).then(|| self.history.uptime()),
             history: self.history.transitions(),
         }
     }

@@ -15,6 +15,7 @@ use crate::log::Kind;
 use crate::probe::runner::Runner;
 use crate::probe::{Detail, Report};
 use crate::status::Memory;
+use crate::status::history::Day;
 use crate::store::{HoldWatch, Store};
 use crate::systemd::{BusAddress, Told, Watch};
 
@@ -77,7 +78,10 @@ impl World {
         for command in commands {
             match command {
                 Command::Probe(request) => probes.push(request),
-                Command::Record(record) => tell::transition(&record),
+                Command::Record(record) => {
+                    tell::transition(&record);
+                    self.store.transition(&record.key, &record.transition);
+                }
                 Command::Publish => publish = true,
                 Command::Inspect(order) => self.healer.inspect(order),
                 Command::Heal(order) => self.healer.heal(*order, self.store.save(engine.memory(now))),
@@ -89,6 +93,7 @@ impl World {
                 Command::Incident(incident) => self.store.incident(incident),
                 // Nobody waits for it: it is written also when the future is dropped.
                 Command::Save => drop(self.store.save(engine.memory(now))),
+                Command::History(days) => drop(self.store.history(days)),
             }
         }
         self.runner.start(probes);
@@ -96,8 +101,9 @@ impl World {
     }
 
     /// The last save of an orderly end.
-    pub(super) async fn save(&self, memory: Memory) {
-        if let Err(error) = self.store.save(memory).await {
+    pub(super) async fn save(&self, memory: Memory, history: Vec<Day>) {
+        let (saved, ()) = tokio::join!(self.store.save(memory), self.store.history(history));
+        if let Err(error) = saved {
             error!(event = %Kind::Storage, "counters and budgets in {} are not saved: {error}", self.state_dir.display());
         }
     }

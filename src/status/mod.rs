@@ -5,6 +5,7 @@
 //! not have is absent, never null. The JSON Schema that is shipped is generated from these types.
 
 mod healing;
+pub mod history;
 mod ledger;
 pub mod lock;
 mod memory;
@@ -16,6 +17,7 @@ pub mod write;
 pub use healing::{
     HealMode, HealPhase, HealResult, HealStatus, HealTotals, Hold, HostHeals, Incident, LastHeal,
 };
+pub use history::Uptime;
 pub use ledger::{Decision, Entry};
 pub use memory::{BelievedMemory, CheckMemory, EndMemory, Memory, ServiceMemory};
 pub use time::Timestamp;
@@ -33,9 +35,9 @@ pub const SCHEMA: u32 = 1;
 /// A reader calls the document stale when it is older than this, in seconds: three missed heartbeats of 5 s.
 pub const STALE_AFTER_S: u32 = 15;
 
-/// The JSON Schema of `status.json`, as text with a line end.
-pub fn schema() -> String {
-    let schema = schemars::schema_for!(Document);
+/// The JSON Schema of `status.json` (a [`Document`]) or of an answer of the viewer, as text with a line end.
+pub fn schema<T: JsonSchema>() -> String {
+    let schema = schemars::schema_for!(T);
     serde_json::to_string_pretty(&schema).expect("a schema is plain JSON") + "\n"
 }
 
@@ -256,6 +258,9 @@ pub struct Service {
     /// The open incident.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incident: Option<Incident>,
+    /// How large a share of its time it was well; absent when no monitor keeps count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uptime: Option<Uptime>,
     /// The latest transitions, newest last, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Transition>,

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::warn;
 
+use super::archive::Archive;
+use super::standing::Standing;
 use super::state::{self, Moment};
-use super::{incidents, ledger};
+use super::{history, incidents, ledger};
 use crate::log::Kind;
 use crate::monitor::wall_clock;
+use crate::status::history::{Day, INCIDENTS_KEPT};
 use crate::status::worker::Worker;
-use crate::status::{Entry, Incident, Memory};
+use crate::status::{Entry, Incident, Memory, Transition};
 
 /// So many writes may wait for a disk that hangs. More are lost, counted and told.
 const WAITING: usize = 4096;
@@ -29,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Store {
     worker: Worker<Job>,
+    archive: Archive,
     boot_id: String,
     lost: u64,
     /// Each save that waits has one, too.
@@ -56,7 +60,8 @@ impl Store {
         let worker = Worker::start("store", WAITING, move |batch| keeper.keep(batch))?;
         let known = memory.services.values().filter_map(|service| service.incident.as_ref());
         worker.hand_over(Job::CloseForgotten(known.map(|incident| incident.id.clone()).collect()));
-        Ok(Store { worker, boot_id: boot_id.to_owned(), lost: 0, saves: Arc::default() })
+        let archive = Archive::start(state_dir)?;
+        Ok(Store { worker, archive, boot_id: boot_id.to_owned(), lost: 0, saves: Arc::default() })
     }
 
     /// Writes a decision into the ledger, soon.
@@ -73,6 +78,21 @@ impl Store {
         let (id, service) = (incident.id.clone(), incident.service.clone());
         if !self.worker.hand_over(Job::Incident(incident)) {
             warn!(service, event = %Kind::Storage, incident = id, "{service}: its incident is not written down: the disk of the state directory does not answer");
+        }
+    }
+
+    /// Writes a change of state of a service down, soon.
+    pub fn transition(&mut self, key: &str, transition: &Transition) {
+        self.archive.transition(key, transition);
+    }
+
+    /// Writes down how these days went. The future ends when that is done, after 2 s at most, however it went. They are
+    /// written also when it is dropped.
+    pub fn history(&self, days: Vec<Day>) -> impl Future<Output = ()> + use<> {
+        let written = self.archive.days(days);
+        async move {
+            // What went wrong was told by who writes.
+            let _ = tokio::time::timeout(PATIENCE, written).await;
         }
     }
 
@@ -102,6 +122,8 @@ struct Keeper {
     ledger: Standing,
     incidents: Standing,
     state: Standing,
+    /// The incidents that everybody is told of, newest first.
+    told: Vec<Incident>,
 }
 
 impl Keeper {
@@ -111,6 +133,7 @@ impl Keeper {
             ledger: standing(ledger::FILE, "decision"),
             incidents: standing("incidents", "incident"),
             state: standing(state::FILE, ""),
+            told: Vec::new(),
             state_dir: state_dir.to_owned(),
         }
     }
@@ -138,7 +161,8 @@ impl Keeper {
                 }
                 Job::CloseForgotten(known) => {
                     let closed = incidents::close_forgotten(&self.state_dir, &known, wall_clock());
-                    self.incidents.tell(closed, 0, 0);
+                    let told = closed.and_then(|()| self.tell_again());
+                    self.incidents.tell(told, 0, 0);
                 }
             }
         }
@@ -146,8 +170,12 @@ impl Keeper {
             let written = ledger::append(&self.state_dir, &entries);
             self.ledger.tell(written, entries.len() as u64, lost);
         }
-        for incident in changed {
-            self.incidents.tell(incidents::write(&self.state_dir, &incident), 1, 0);
+        if !changed.is_empty() {
+            for incident in changed {
+                self.incidents.tell(incidents::write(&self.state_dir, &incident), 1, 0);
+                history::enlist(&mut self.told, incident);
+            }
+            self.incidents.tell(history::write_incidents(&self.state_dir, &self.told), 0, 0);
         }
         if let Some((memory, at)) = latest {
             let saved = state::save(&self.state_dir, memory, at);
@@ -163,62 +191,14 @@ impl Keeper {
             self.state.tell(saved, 0, 0);
         }
     }
-}
 
-/// How writing of one kind goes: a full disk is told once, and that it goes again, with what was lost meanwhile.
-struct Standing {
-    path: PathBuf,
-    /// What may be lost when a write fails, in the singular.
-    loss: &'static str,
-    is_failing: bool,
-    lost: u64,
-}
-
-/// What people are told of writing.
-#[derive(Debug, PartialEq, Eq)]
-enum News {
-    Bad(String),
-    Good(String),
-}
-
-impl Standing {
-    fn new(path: PathBuf, loss: &'static str) -> Standing {
-        Standing { path, loss, is_failing: false, lost: 0 }
+    /// The public list of incidents is made anew from what is kept of them, should it have been lost.
+    fn tell_again(&mut self) -> io::Result<()> {
+        let kept = incidents::list(&self.state_dir, None, INCIDENTS_KEPT)?;
+        kept.into_iter().for_each(|incident| history::enlist(&mut self.told, incident));
+        let is_told = history::incidents(&self.state_dir).is_ok_and(|told| told == self.told);
+        if is_told { Ok(()) } else { history::write_incidents(&self.state_dir, &self.told) }
     }
-
-    fn tell(&mut self, result: io::Result<()>, count: u64, lost_before: u64) {
-        match self.news(result, count, lost_before) {
-            Some(News::Bad(words)) => error!(event = %Kind::Storage, "{words}"),
-            Some(News::Good(words)) => info!(event = %Kind::Storage, "{words}"),
-            None => {}
-        }
-    }
-
-    /// What is new after a write of so many, before which so many were lost.
-    fn news(&mut self, result: io::Result<()>, count: u64, lost_before: u64) -> Option<News> {
-        self.lost += lost_before;
-        let path = self.path.display();
-        match result {
-            Err(error) => {
-                self.lost += count;
-                let is_new = !std::mem::replace(&mut self.is_failing, true);
-                is_new.then(|| News::Bad(format!("cannot write {path}: {error}; trying again each time")))
-            }
-            Ok(()) if self.is_failing || self.lost > 0 => {
-                self.is_failing = false;
-                let lost = match std::mem::take(&mut self.lost) {
-                    0 => String::new(),
-                    lost => format!("; lost meanwhile: {}", counted(lost, self.loss)),
-                };
-                Some(News::Good(format!("{path} is written again{lost}")))
-            }
-            Ok(()) => None,
-        }
-    }
-}
-
-fn counted(count: u64, loss: &str) -> String {
-    crate::probe::counted(usize::try_from(count).unwrap_or(usize::MAX), loss)
 }
 
 #[cfg(test)]
@@ -280,18 +260,5 @@ mod tests {
         store.save(memory(2)).await.unwrap();
         let loaded = state::load(&state_dir, &Moment::now("boot"));
         assert_eq!(loaded.memory.services["web"].attempts, 2);
-    }
-
-    #[test]
-    fn a_full_disk_is_told_once_and_so_is_what_was_lost_when_it_works_again() {
-        let mut standing = Standing::new("ledger.jsonl".into(), "decision");
-        let full = || Err(io::Error::other("no space left"));
-        assert_eq!(standing.news(Ok(()), 1, 0), None);
-        let bad = "cannot write ledger.jsonl: no space left; trying again each time";
-        assert_eq!(standing.news(full(), 2, 0), Some(News::Bad(bad.to_owned())));
-        assert_eq!(standing.news(full(), 3, 0), None);
-        let good = "ledger.jsonl is written again; lost meanwhile: 6 decisions";
-        assert_eq!(standing.news(Ok(()), 1, 1), Some(News::Good(good.to_owned())));
-        assert_eq!(standing.news(Ok(()), 1, 0), None);
     }
 }

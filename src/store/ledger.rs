@@ -1,13 +1,11 @@
 //! `ledger.jsonl`: every decision, one JSON object a line, oldest first. Lines are only ever appended. At 1 MiB the file
 //! becomes `ledger.1.jsonl`, that one `ledger.2.jsonl`, and the third goes away: 3 MiB at most, about 12,000 decisions.
 
-use std::collections::{HashSet, VecDeque};
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::collections::VecDeque;
+use std::io;
 use std::path::Path;
 
-use super::files::open_regular;
+use super::lines::{self, OnDisk};
 use crate::status::Entry;
 
 /// The file that is written, and those before it, newest first.
@@ -19,11 +17,7 @@ pub const FILE: &str = FILES[0];
 /// A file is not appended to beyond this.
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
-/// A line longer than this is none of ours; it is passed over without being held in memory.
-const LINE_LIMIT: u64 = 64 * 1024;
-
-/// Appends entries, all or none of them. The file is opened anew each time: decisions are rare, and so whatever befell the
-/// file in between (a monitor killed in the middle of a line, an administrator who removed it) is seen and healed.
+/// Appends entries, all or none of them.
 pub(super) fn append(state_dir: &Path, entries: &[Entry]) -> io::Result<()> {
     append_bounded(state_dir, entries, SIZE_LIMIT)
 }
@@ -34,56 +28,7 @@ fn append_bounded(state_dir: &Path, entries: &[Entry], limit: u64) -> io::Result
         serde_json::to_writer(&mut text, entry)?;
         text.push(b'\n');
     }
-    let mut file = open(state_dir)?;
-    let mut length = file.metadata()?.len();
-    if length > 0 && length + text.len() as u64 > limit {
-        rotate(state_dir)?;
-        file = open(state_dir)?;
-        length = file.metadata()?.len();
-    }
-    if length > 0 && !ends_a_line(&mut file)? {
-        text.insert(0, b'\n');
-    }
-    let written = file.write_all(&text).and_then(|()| file.sync_data());
-    if written.is_err() {
-        // A full disk took a part of it. If that cannot be taken back, the next append ends the torn line.
-        let _ = file.set_len(length);
-    }
-    written
-}
-
-fn open(state_dir: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(state_dir.join(FILE))?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    // Whatever the umask: `wellkeep why` is for everybody.
-    if file.metadata()?.mode() & 0o777 != 0o644 {
-        file.set_permissions(Permissions::from_mode(0o644))?;
-    }
-    Ok(file)
-}
-
-fn ends_a_line(file: &mut File) -> io::Result<bool> {
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
-}
-
-fn rotate(state_dir: &Path) -> io::Result<()> {
-    for (newer, older) in FILES.iter().zip(&FILES[1..]).rev() {
-        match std::fs::rename(state_dir.join(newer), state_dir.join(older)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+    lines::append(state_dir, &FILES, text, limit, OnDisk::Now)
 }
 
 /// The latest `limit` entries, of one service or of all, oldest first. Lines that are no entries (torn by a crash, of a
@@ -93,61 +38,25 @@ fn rotate(state_dir: &Path) -> io::Result<()> {
 /// When a file is there and cannot be read.
 pub fn read(state_dir: &Path, service: Option<&str>, limit: usize) -> io::Result<Vec<Entry>> {
     let mut latest = VecDeque::new();
-    for file in open_all(state_dir)?.into_iter().rev() {
-        for_each_line(file, |line| {
-            let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return };
-            if service.is_some() && entry.service.as_deref() != service {
-                return;
-            }
-            latest.push_back(entry);
-            if latest.len() > limit {
-                latest.pop_front();
-            }
-        })?;
-    }
+    lines::for_each(state_dir, &FILES, |line| {
+        let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return };
+        if service.is_some() && entry.service.as_deref() != service {
+            return;
+        }
+        latest.push_back(entry);
+        if latest.len() > limit {
+            latest.pop_front();
+        }
+    })?;
     Ok(latest.into())
-}
-
-/// The files, newest first. All are opened before any is read, the newest first: should the writer rotate meanwhile, the
-/// same file is met twice and told by its inode, and none is missed.
-fn open_all(state_dir: &Path) -> io::Result<Vec<File>> {
-    let mut files = Vec::new();
-    let mut seen = HashSet::new();
-    for name in FILES {
-        let file = match open_regular(&state_dir.join(name)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(io::Error::new(error.kind(), format!("{name}: {error}"))),
-        };
-        if seen.insert(file.metadata()?.ino()) {
-            files.push(file);
-        }
-    }
-    Ok(files)
-}
-
-fn for_each_line(file: File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut reader = BufReader::new(file);
-    let mut line = Vec::new();
-    let mut is_rest = false;
-    loop {
-        line.clear();
-        if reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        let is_whole = line.ends_with(b"\n");
-        // A last line without its end is being written, or was never finished.
-        if is_whole && !is_rest {
-            take(&line);
-        }
-        is_rest = !is_whole;
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::lines::LINE_LIMIT;
     use super::*;
     use crate::status::{Decision, Timestamp};
+    use std::os::unix::fs::MetadataExt;
 
     fn entry(service: Option<&str>, number: i64) -> Entry {
         Entry {

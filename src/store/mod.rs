@@ -4,6 +4,7 @@
 //! state.json                counters, budgets, open incidents: for the next monitor
 //! ledger.jsonl, .1, .2      every decision, one a line: `wellkeep why`
 //! incidents/ID/             what happened, what was done, evidence: `wellkeep history`
+//! history/                  how long each service was well, and its changes of state: for the viewer, too
 //! holds/KEY.json            pauses that people asked for: `wellkeep hold`
 //! ```
 //!
@@ -14,9 +15,13 @@
 pub mod state;
 pub mod ledger;
 pub mod incidents;
+pub mod history;
 pub mod holds;
 mod keeper;
+mod archive;
 mod watch;
+mod standing;
+mod lines;
 mod files;
 
 pub use self::keeper::Store;

@@ -182,7 +182,12 @@ impl Snapshot {
 
     /// One part of the document with the viewer's word on top, and its tag.
     pub(super) fn part(&self, part: &RawValue) -> (Vec<u8>, String) {
-        let bytes = splice(&self.word(), part.get().as_bytes());
+        self.beside(part.get().as_bytes())
+    }
+
+    /// A JSON object that is told beside the document, with the viewer's word on top, and its tag.
+    pub(super) fn beside(&self, object: &[u8]) -> (Vec<u8>, String) {
+        let bytes = splice(&self.word(), object);
         let tag = format!("{:016x}", fingerprint(&bytes));
         (bytes, tag)
     }

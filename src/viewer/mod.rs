@@ -7,6 +7,7 @@
 //!                                                   |     plain: the same for browsers without JavaScript
 //!                                                   |     metrics: the same for Prometheus; exposition: its formats
 //!                                                   |     public: the same without the details; health, badge
+//!                                                   +-> history what is below `history/` in the state directory
 //!                                                   +-> hosts   whom the browser thinks it talks to
 //!                                                   +-> access  who may see the details; attempts: and who guesses
 //!                                                   +-> cors    pages of which other origins may read
@@ -26,6 +27,7 @@ mod sending;
 mod server;
 mod rehearsal;
 mod routes;
+mod history;
 mod source;
 mod document;
 mod live;
@@ -57,6 +59,7 @@ use crate::config::{self, Listen};
 use crate::status::{Document, Timestamp, read};
 pub use access::{AccessError, Guard};
 use cors::Cors;
+use history::Archive;
 use hosts::Hosts;
 pub use inherited::Inherited;
 use listen::Leftover;
@@ -97,6 +100,8 @@ pub struct Options {
     pub guard: Guard,
     /// The document.
     pub status_file: PathBuf,
+    /// The state directory: what is below `history/` there is told as well. The document's own folder unless given.
+    pub state_dir: PathBuf,
     /// Where the address that it really listens on is written. The file goes away when the viewer does.
     pub addr_file: Option<PathBuf>,
     /// The root of the proc file system: the boot id and the host's name are read there.
@@ -133,6 +138,7 @@ impl Options {
             base_path: viewer.base_path.clone(),
             cors: viewer.cors.clone(),
             guard: Guard::new(&viewer.details, env)?,
+            state_dir: status_file.parent().map(PathBuf::from).unwrap_or_default(),
             status_file,
             addr_file: None,
             proc_root: PathBuf::from("/proc"),
@@ -276,6 +282,7 @@ impl Viewer {
                 guard: options.guard,
                 cors: Cors::new(options.cors),
                 pages,
+                archive: Archive::new(options.state_dir, options.now.clone()),
                 source: Source::new(options.status_file, boot, options.now, options.live),
             },
             leftovers,

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::document::Word;
 use super::health::{DetailedHealth, Health};
 use super::http::Problem;
-use super::public::{PublicDocument, PublicService};
+use super::public::{PublicDocument, PublicHistory, PublicIncidents, PublicService};
+use crate::status::history::{History, Incidents};
 use crate::status::{Document, Service};
 
 /// The description of all routes, in OpenAPI 3.1.
@@ -23,6 +24,10 @@ pub(super) fn document() -> Value {
         seen(schemas.subschema_for::<Document>().into(), schemas.subschema_for::<PublicDocument>().into());
     let service =
         seen(schemas.subschema_for::<Service>().into(), schemas.subschema_for::<PublicService>().into());
+    let history =
+        seen(schemas.subschema_for::<History>().into(), schemas.subschema_for::<PublicHistory>().into());
+    let incidents =
+        seen(schemas.subschema_for::<Incidents>().into(), schemas.subschema_for::<PublicIncidents>().into());
     let word: Value = schemas.subschema_for::<Word<'static>>().into();
     let paths = json!({
         "/": page("The status page", "A person's view; it asks /api/status by itself."),
@@ -53,8 +58,28 @@ pub(super) fn document() -> Value {
                 "503": problem(schemas, "There is no data."),
             }),
         ))),
+        "/api/history/{key}": either(keyed(get(
+            "The past of one service",
+            "90 days and 24 hours of uptime, failures, changes of state and incidents, with the viewer's word on top. What is \
+             not `known` nobody watched: it is neither up nor down.",
+            json!({
+                "200": tagged("The past.", json!({ "allOf": [word, history] })),
+                "404": problem(schemas, "No service has this key."),
+                "503": problem(schemas, "There is no data."),
+            }),
+        ))),
+        "/api/incidents": either(get(
+            "The latest incidents of all services",
+            "With the viewer's word on top.",
+            json!({
+                "200": tagged("The incidents.", json!({ "allOf": [word, incidents] })),
+                "503": problem(schemas, "They cannot be read."),
+            }),
+        )),
         "/api/openapi.json": asset("This description", "application/json"),
         "/api/schema/status.json": asset("The JSON Schema of status.json", "application/schema+json"),
+        "/api/schema/history.json": asset("The JSON Schema of the past of one service", "application/schema+json"),
+        "/api/schema/incidents.json": asset("The JSON Schema of the latest incidents", "application/schema+json"),
         "/api/schema/monitor.json": asset("The JSON Schema of monitor.yml", "application/schema+json"),
         "/badge.svg": asset("The worst state of all services as a picture", "image/svg+xml"),
         "/badge/{key}.svg": keyed(with_responses(
@@ -156,6 +181,11 @@ fn asset(summary: &str, content_type: &str) -> Value {
 
 fn json_response(description: &str, schema: Value) -> Value {
     json!({ "description": description, "content": { "application/json": { "schema": schema } } })
+}
+
+fn tagged(description: &str, schema: Value) -> Value {
+    let headers = json!({ "ETag": text_header("Tells this answer from others.") });
+    with(json_response(description, schema), "headers", headers)
 }
 
 fn dated(description: &str, schema: Value) -> Value {

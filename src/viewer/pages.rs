@@ -9,7 +9,9 @@ use super::http::{HTML, JSON, Request, Response, escape, fingerprint};
 use super::openapi;
 use super::plain::plain;
 use super::source::{Snapshot, lock};
-use crate::{config, status};
+use crate::config;
+use crate::status::history::{History, Incidents};
+use crate::status::{self, Document};
 
 /// The pages and what belongs to them, ready to be sent.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Pages {
     pub(super) icon: Asset,
     pub(super) openapi: Asset,
     pub(super) status_schema: Asset,
+    pub(super) history_schema: Asset,
+    pub(super) incidents_schema: Asset,
     pub(super) config_schema: Asset,
     /// The title, for the badge of the host.
     pub(super) title: String,
@@ -55,6 +59,7 @@ impl Pages {
                 |part: &str| part.replace("{{refresh_s}}", &refresh_s).replace("{{title}}", &escape(title));
             Page { before: fill(before), after: fill(after), latest: Mutex::default() }
         };
+        let schema = |text: &str| Asset::new("application/schema+json", text.as_bytes().to_vec());
         let script: &[u8] = include_bytes!("../../static/status.js");
         let style: &[u8] = include_bytes!("../../static/status.css");
         let icon: &[u8] = include_bytes!("../../static/favicon.svg");
@@ -65,8 +70,10 @@ impl Pages {
             style: Asset::new("text/css; charset=utf-8", style),
             icon: Asset::new("image/svg+xml", icon),
             openapi: Asset::new(JSON, openapi::document().to_string().into_bytes()),
-            status_schema: Asset::new("application/schema+json", status::schema().into_bytes()),
-            config_schema: Asset::new("application/schema+json", config::SCHEMA.as_bytes()),
+            status_schema: schema(&status::schema::<Document>()),
+            history_schema: schema(&status::schema::<History>()),
+            incidents_schema: schema(&status::schema::<Incidents>()),
+            config_schema: schema(config::SCHEMA),
             title: title.to_owned(),
         }
     }

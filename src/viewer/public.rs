@@ -1,12 +1,14 @@
-//! What everybody may see where the details are not for everybody: names, states, and since when. It is a list of what is
-//! let through and not of what is held back, so that a field that a later version adds is held back until somebody decides.
+//! What everybody may see where the details are not for everybody: names, states, since when, and how much of its time a
+//! service was well. It is a list of what is let through and not of what is held back, so that a field that a later version
+//! adds is held back until somebody decides.
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::source::{Data, Snapshot};
-use crate::status::{Mode, State, Timestamp};
+use crate::status::history::{Bar, History, Incidents, PastIncident, Window};
+use crate::status::{Incident, Mode, State, Timestamp, Transition, Uptime};
 
 /// What everybody may see of a document. Whatever else a reader of the whole relies on, the counts and flags are the same.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +55,112 @@ pub(super) struct PublicService {
     /// When a check last ended; absent before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_checked: Option<Timestamp>,
+    /// How large a share of its time it was well; absent when no monitor keeps count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime: Option<Uptime>,
+}
+
+/// What everybody may see of a service's past.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct PublicHistory {
+    /// The service's key.
+    key: String,
+    /// The last 90 days, oldest first, today last. A day of which nothing is known is there, too.
+    days: Vec<PublicBar>,
+    /// The last 24 hours, oldest first, the one that is under way last.
+    hours: Vec<PublicBar>,
+    /// The changes of state of the last 24 hours, newest first.
+    transitions: Vec<PublicTransition>,
+    /// Its incidents, newest first, as far as they are among the latest 200 of all services.
+    incidents: Vec<PublicIncident>,
+}
+
+/// What everybody may see of a day or an hour.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PublicBar {
+    /// When it began.
+    from: Timestamp,
+    /// How much of it the service was well.
+    #[serde(flatten)]
+    window: Window,
+    /// The worst state it was in; absent when nothing is known, and for hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worst: Option<State>,
+}
+
+/// What everybody may see of a change of state.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PublicTransition {
+    /// When it was noticed.
+    at: Timestamp,
+    /// The state before.
+    from: State,
+    /// The state after.
+    to: State,
+}
+
+/// What everybody may see of the latest incidents of all services.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct PublicIncidents {
+    /// Newest first, at most 200.
+    incidents: Vec<PublicIncident>,
+}
+
+/// What everybody may see of an incident.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PublicIncident {
+    /// The service's key.
+    service: String,
+    /// When the service left `up`, or was first seen not to be well.
+    began: Timestamp,
+    /// When the service was well again; absent while the incident is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
+    /// From leaving `up` until being `up` again, in seconds; absent while it is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_to_recover_s: Option<u64>,
+}
+
+// Each of these takes its original apart field by field, with those that are held back among the `_`: so that a new one
+// must be decided about.
+
+impl From<History> for PublicHistory {
+    fn from(History { key, days, hours, failures: _, transitions, incidents }: History) -> PublicHistory {
+        PublicHistory {
+            key,
+            days: days.into_iter().map(Into::into).collect(),
+            hours: hours.into_iter().map(Into::into).collect(),
+            transitions: transitions.into_iter().map(Into::into).collect(),
+            incidents: incidents.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Bar> for PublicBar {
+    fn from(Bar { from, window, worst, restarts: _, heals: _ }: Bar) -> PublicBar {
+        PublicBar { from, window, worst }
+    }
+}
+
+impl From<Transition> for PublicTransition {
+    fn from(Transition { at, from, to, reason: _ }: Transition) -> PublicTransition {
+        PublicTransition { at, from, to }
+    }
+}
+
+impl From<Incidents> for PublicIncidents {
+    fn from(Incidents { incidents }: Incidents) -> PublicIncidents {
+        PublicIncidents { incidents: incidents.into_iter().map(Into::into).collect() }
+    }
+}
+
+impl From<PastIncident> for PublicIncident {
+    fn from(
+        PastIncident { incident, time_to_detect_s: _, time_to_recover_s }: PastIncident,
+    ) -> PublicIncident {
+        let Incident { id: _, service, began, detected: _, ended, cause: _, outcome: _, heals: _ } = incident;
+        PublicIncident { service, began, ended, time_to_recover_s }
+    }
 }
 
 impl Snapshot {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::access::{For, Guard, Sees};
 use super::cors::Cors;
+use super::history::{self, Archive};
 use super::hosts::Hosts;
 use super::http::{JSON, Method, Problem, Request, Response, SECURITY_HEADERS};
 use super::metrics::metrics;
@@ -24,6 +25,7 @@ pub(super) struct Site {
     pub(super) cors: Cors,
     pub(super) pages: Pages,
     pub(super) source: Source,
+    pub(super) archive: Archive,
 }
 
 /// Gets the request, and of its path what [`At`] left open.
@@ -57,11 +59,19 @@ const ROUTES: &[(At, For, Answer)] = &[
     (At::Path("/favicon.ico"), For::Everybody, |_, _, _| Ok(moved("favicon.svg"))),
     (At::Path("/api/status"), For::Either, |site, request, _| Ok(status(&site.snapshot(request), request))),
     (At::Below("/api/status/"), For::Either, |site, request, key| service(&site.snapshot(request), key)),
+    (At::Below("/api/history/"), For::Either, history::service),
+    (At::Path("/api/incidents"), For::Either, |site, request, _| history::incidents(site, request)),
     (At::Path("/api/openapi.json"), For::Everybody, |site, request, _| {
         Ok(site.pages.openapi.response(request))
     }),
     (At::Path("/api/schema/status.json"), For::Everybody, |site, request, _| {
         Ok(site.pages.status_schema.response(request))
+    }),
+    (At::Path("/api/schema/history.json"), For::Everybody, |site, request, _| {
+        Ok(site.pages.history_schema.response(request))
+    }),
+    (At::Path("/api/schema/incidents.json"), For::Everybody, |site, request, _| {
+        Ok(site.pages.incidents_schema.response(request))
     }),
     (At::Path("/api/schema/monitor.json"), For::Everybody, |site, request, _| {
         Ok(site.pages.config_schema.response(request))
@@ -169,7 +179,7 @@ impl Site {
     }
 
     /// The data, without what the request may not see.
-    fn snapshot(&self, request: &Request) -> Snapshot {
+    pub(super) fn snapshot(&self, request: &Request) -> Snapshot {
         let snapshot = self.source.snapshot();
         match request.sees {
             Sees::Everything => snapshot,

@@ -40,9 +40,29 @@ fn detailed() -> serde_json::Value {
 fn stage() -> Stage {
     let stage = Stage::new();
     stage.write(detailed().to_string().as_bytes());
+    write_past(&stage);
     std::fs::write(stage.folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
     std::fs::write(stage.folder.path().join("password"), format!("{PASSWORD}\n")).unwrap();
     stage
+}
+
+/// The past of `db`, with a detail in every place that has room for one: it was down for the first half hour of the day, of
+/// which the monitor saw the first hour.
+fn write_past(stage: &Stage) {
+    let folder = stage.folder.path().join("history");
+    std::fs::create_dir(&folder).unwrap();
+    // The key comes first: by that a reader tells whose line it is.
+    let day = r#"{"service":"db","worst":"down","hours":[[0,1,1800,1800,0,7,9]]}"#;
+    std::fs::write(folder.join("2025-10-27.jsonl"), format!("{day}\n")).unwrap();
+    let change = r#"{"service":"db","at":"2025-10-27T00:00:20Z","from":"up","to":"down""#;
+    std::fs::write(folder.join("transitions.jsonl"), format!("{change},\"reason\":\"{DETAIL}\"}}\n"))
+        .unwrap();
+    let incidents = json!([{
+        "id": DETAIL, "service": "db", "began": "2025-10-27T00:00:00Z", "detected": "2025-10-27T00:00:20Z",
+        "ended": "2025-10-27T00:30:00Z", "cause": DETAIL, "outcome": DETAIL,
+        "heals": [{ "at": NOON, "step": DETAIL, "attempt": 1, "result": "healed" }],
+    }]);
+    std::fs::write(folder.join("incidents.json"), incidents.to_string()).unwrap();
 }
 
 fn options(stage: &Stage) -> Options {
@@ -65,15 +85,19 @@ fn bearer(token: &str) -> String {
 }
 
 /// Every address that is answered without credentials.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 17] = [
     "/",
     "/static/status.js",
     "/static/status.css",
     "/favicon.svg",
     "/api/status",
     "/api/status/db",
+    "/api/history/db",
+    "/api/incidents",
     "/api/openapi.json",
     "/api/schema/status.json",
+    "/api/schema/history.json",
+    "/api/schema/incidents.json",
     "/badge.svg",
     "/badge/db.svg",
     "/health",
@@ -81,13 +105,15 @@ const PUBLIC: [&str; 13] = [
     "/livez",
 ];
 
-const DETAILS: [&str; 6] = [
+const DETAILS: [&str; 8] = [
     "/admin",
     "/metrics",
     "/health/detailed",
     "/api/status?details",
     "/api/status/db?details",
     "/api/status?x=1&details=",
+    "/api/history/db?details",
+    "/api/incidents?details",
 ];
 
 #[test]
@@ -169,6 +195,43 @@ fn the_page_follows_the_document_and_is_not_sent_again_while_nothing_changes() {
 }
 
 #[test]
+fn of_the_past_everybody_sees_uptime_states_and_how_long_it_took_and_no_word_of_why() {
+    let stage = stage();
+    let mut document = detailed();
+    let windows = ["1h", "24h", "7d", "30d", "90d"];
+    let uptime: serde_json::Map<_, _> =
+        windows.iter().map(|window| ((*window).to_owned(), json!({ "ratio": 0.5, "known": 0.25 }))).collect();
+    document["services"]["db"]["uptime"] = uptime.clone().into();
+    stage.write(document.to_string().as_bytes());
+    let viewer = protected(&stage);
+    assert_eq!(viewer.get("/api/status").json()["services"]["db"]["uptime"], json!(uptime));
+
+    let past = viewer.get("/api/history/db").json();
+    let incident = json!({ "service": "db", "began": "2025-10-27T00:00:00Z", "ended": "2025-10-27T00:30:00Z",
+        "time_to_recover_s": 1800 });
+    let today = json!({ "from": "2025-10-27T00:00:00Z", "ratio": 0.5, "known": 0.08333, "worst": "down" });
+    assert_eq!(past["days"][89], today);
+    assert_eq!(past["hours"][11], json!({ "from": "2025-10-27T00:00:00Z", "ratio": 0.5, "known": 1.0 }));
+    let change = json!({ "at": "2025-10-27T00:00:20Z", "from": "up", "to": "down" });
+    assert_eq!(past["transitions"], json!([change]));
+    assert_eq!(past["incidents"], json!([incident]));
+    let mut fields: Vec<_> = past.as_object().unwrap().keys().collect();
+    fields.sort();
+    assert_eq!(fields, ["days", "hours", "incidents", "key", "stale", "transitions", "viewer"]);
+    assert_eq!(viewer.get("/api/incidents").json()["incidents"], json!([incident]));
+
+    // Who is let in sees the rest of it.
+    let whole = viewer.get_with("/api/history/db", &bearer(TOKEN)).json();
+    assert_eq!((&whole["days"][89]["restarts"], &whole["failures"]["24h"]["heals"]), (&json!(7), &json!(9)));
+    assert_eq!(
+        (&whole["transitions"][0]["reason"], &whole["incidents"][0]["cause"]),
+        (&json!(DETAIL), &json!(DETAIL))
+    );
+    let incidents = viewer.get_with("/api/incidents", &bearer(TOKEN)).json();
+    assert_eq!(incidents["incidents"][0]["heals"][0]["step"], DETAIL);
+}
+
+#[test]
 fn with_the_token_or_the_password_everything_is_as_it_was_written() {
     let stage = stage();
     let viewer = protected(&stage);
@@ -184,7 +247,7 @@ fn with_the_token_or_the_password_everything_is_as_it_was_written() {
             assert_eq!(reply.status, expected, "{path}");
             assert_eq!(reply.header("Cache-Control"), Some("private, no-cache"), "{path}");
         }
-        for path in ["/api/status", "/api/status/db"] {
+        for path in ["/api/status", "/api/status/db", "/api/history/db", "/api/incidents"] {
             let vary = viewer.get_with(path, &header).header("Vary").unwrap_or_default().to_owned();
             assert!(vary.contains("Authorization"), "{path}: {vary}");
         }
@@ -277,6 +340,14 @@ fn trouble_with_the_file_is_told_to_strangers_without_its_path() {
     assert_eq!(no_path("/health").status, 503);
     assert!(no_path("/badge/db.svg").body.contains("stale"));
     assert!(viewer.get_with("/api/status", &bearer(TOKEN)).reason().contains(&folder));
+
+    let incidents = stage.folder.path().join("history/incidents.json");
+    std::fs::remove_file(&incidents).unwrap();
+    std::fs::create_dir(&incidents).unwrap();
+    for path in ["/api/history/db", "/api/incidents"] {
+        assert_eq!(no_path(path).status, 503, "{path}");
+        assert!(viewer.get_with(path, &bearer(TOKEN)).whole.contains(&folder), "{path}");
+    }
 
     let fresh = Stage::new();
     let viewer = run(Viewer::bind(fresh.configured("public_details: false")).unwrap());

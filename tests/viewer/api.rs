@@ -123,6 +123,8 @@ fn complaint(openapi: &Value, path: &str, status: u16, body: &Value) -> Option<S
 fn answers_look_as_openapi_says() {
     let stage = Stage::with(&document(&["web", "db!"]));
     let (open, closed) = (stage.run(), configured(&stage, "public_details: false"));
+    let past_stage = super::history::stage();
+    let (past, public_past) = (past_stage.run(), configured(&past_stage, "public_details: false"));
     let empty_stage = Stage::new();
     let empty = empty_stage.run();
     let openapi = open.get("/api/openapi.json").json();
@@ -139,7 +141,13 @@ fn answers_look_as_openapi_says() {
         (&open, "/livez", "/livez", 200),
         (&closed, "/api/status", "/api/status", 200),
         (&closed, "/api/status/web", "/api/status/{key}", 200),
+        (&past, "/api/history/web", "/api/history/{key}", 200),
+        (&past, "/api/history/nobody", "/api/history/{key}", 404),
+        (&past, "/api/incidents", "/api/incidents", 200),
+        (&public_past, "/api/history/web", "/api/history/{key}", 200),
+        (&public_past, "/api/incidents", "/api/incidents", 200),
         (&empty, "/api/status", "/api/status", 503),
+        (&empty, "/api/history/web", "/api/history/{key}", 503),
         (&empty, "/api/status/web", "/api/status/{key}", 503),
         (&empty, "/health/detailed", "/health/detailed", 503),
     ] {

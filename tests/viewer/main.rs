@@ -8,5 +8,6 @@ mod access;
 mod api;
 mod attacks;
 mod data;
+mod history;
 mod routes;
 mod sockets;

@@ -265,6 +265,7 @@ fn service(key: &str) -> (String, status::Service) {
         heal: None,
         hold: None,
         incident: None,
+        uptime: None,
         history: Vec::new(),
     };
     (key, service)

@@ -1,0 +1,329 @@
+use std::time::Duration;
+
+use super::super::stories::{World, cannot_tell, config, fails, fails_as, identity, passes, service};
+use super::super::{Event, Now, ServiceConfig};
+use super::*;
+use crate::config::Timing;
+use crate::probe::Failure;
+use crate::status::Hold;
+use crate::status::history::Window;
+
+const MINUTE: f64 = 60.0;
+const HOUR: f64 = 3600.0;
+const DAY: f64 = 24.0 * HOUR;
+
+/// A world of one service, in which days go by in a moment.
+fn world() -> World {
+    world_that_looks_every(60)
+}
+
+/// The same in which months do.
+fn slow_world() -> World {
+    world_that_looks_every(1800)
+}
+
+fn world_that_looks_every(seconds: u64) -> World {
+    let timing = Timing { interval: Duration::from_secs(seconds), ..Timing::default() };
+    let mut world = World::of(vec![ServiceConfig { timing, ..service("web") }]);
+    world.engine.heartbeat = Duration::from_secs(seconds);
+    world
+}
+
+fn uptime(world: &World) -> Uptime {
+    world.document().services["web"].uptime.unwrap()
+}
+
+fn is_about(share: f64, wanted: f64) -> bool {
+    (share - wanted).abs() < 0.002
+}
+
+/// What is remembered of each hour: (day, hour, minutes up, down, not counted).
+fn hours(world: &mut World) -> Vec<(i32, i32, u32, u32, u32)> {
+    let now = world.now();
+    world.engine.history(now);
+    let hours = world.engine.services[0].history.hours.range(i32::MIN, i32::MAX);
+    hours.map(|(number, tally)| told(number.div_euclid(24), number.rem_euclid(24), &tally)).collect()
+}
+
+/// The same of the hours that are to be written down.
+fn written(world: &mut World) -> Vec<(i32, i32, u32, u32, u32)> {
+    let now = world.now();
+    let days = world.engine.history(now);
+    let of = |day: &Day| {
+        let number = day.number;
+        let hours: Vec<_> = day.services.iter().flat_map(ServiceDay::hours).collect();
+        hours.into_iter().map(move |(hour, tally)| told(number, hour, &tally))
+    };
+    days.iter().flat_map(of).collect()
+}
+
+fn told(day: i32, hour: i32, tally: &Tally) -> (i32, i32, u32, u32, u32) {
+    assert!(tally.known_ms() <= 3_600_000, "an hour has an hour: {tally:?}");
+    let minutes = |ms: u32| (ms + 30_000) / 60_000;
+    (day, hour, minutes(tally.up_ms), minutes(tally.down_ms), minutes(tally.not_counted_ms))
+}
+
+/// The clock of the wall is set, or the machine slept.
+fn set_clock(world: &mut World, seconds: f64) {
+    world.wall_ahead_ms += (seconds * 1000.0) as i64;
+}
+
+/// A monitor after this one, so many seconds later.
+fn restarted(mut world: World, seconds: f64) -> World {
+    let now = world.now();
+    let (memory, days) = (world.engine.memory(now), world.engine.history(now));
+    started_again(&world, seconds, &Past { days, transitions: Vec::new() }, &memory)
+}
+
+fn started_again(world: &World, seconds: f64, past: &Past, memory: &crate::status::Memory) -> World {
+    let mut next = self::world();
+    next.wall_ahead_ms = world.now().wall.as_millis() + (seconds * 1000.0) as i64;
+    let configured = config(next.engine.services.iter().map(|service| service.config.clone()).collect());
+    next.engine = Engine::new(configured, identity(), next.now());
+    next.engine.heartbeat = Duration::from_secs(60);
+    next.engine.recall(next.now(), memory);
+    next.engine.remember(next.now(), past);
+    next
+}
+
+#[test]
+fn what_was_never_looked_at_is_unknown_and_not_up() {
+    let world = world();
+    let Window { ratio, known, not_counted } = uptime(&world).day;
+    assert_eq!((ratio, known, not_counted), (None, 0.0, 0.0));
+}
+
+#[test]
+fn an_hour_ends_on_the_hour_and_each_gets_its_own() {
+    let mut world = world();
+    world.pass(100.0 * MINUTE).answer("web", "port", fails()).pass(10.0 * MINUTE);
+    // The failure shows at the next look, within a minute.
+    assert_eq!(hours(&mut world), [(0, 0, 60, 0, 0), (0, 1, 41, 9, 0)]);
+}
+
+#[test]
+fn time_that_a_failure_takes_to_be_confirmed_counts_as_down() {
+    let mut world = world();
+    world.pass(10.0 * MINUTE).answer("web", "port", fails());
+    while world.document().services["web"].consecutive_failures == 0 {
+        world.pass(0.25);
+    }
+    let failed_at = world.now;
+    while world.state("web") != State::Down {
+        world.pass(0.25);
+    }
+    let took = world.now - failed_at;
+    assert!(took > Duration::from_secs(3), "it is not confirmed at once: {took:?}");
+    let until = world.now + Duration::from_secs(50) - took;
+    world.pass((until - world.now).as_secs_f64());
+    let now = world.now();
+    world.engine.history(now);
+    let total = world.engine.services[0].history.hours.total(1, now.wall);
+    assert!((49_000..=51_000).contains(&total.down_ms), "{total:?}");
+}
+
+#[test]
+fn a_failure_that_is_never_confirmed_costs_nothing() {
+    let mut world = world();
+    world.pass(10.0 * MINUTE).answer("web", "port", fails());
+    while world.document().services["web"].consecutive_failures == 0 {
+        world.pass(0.25);
+    }
+    world.answer("web", "port", passes()).pass(10.0 * MINUTE);
+    assert_eq!(uptime(&world).hour.ratio, Some(1.0));
+    let [(_, _, up, down, _)] = hours(&mut world)[..] else { panic!("one hour") };
+    assert!((20..=21).contains(&up) && down == 0, "also that time is up: {up}");
+}
+
+#[test]
+fn a_ratio_is_never_rounded_up_to_all() {
+    let mut world = slow_world();
+    world.pass(DAY).answer("web", "port", fails()).pass(HOUR);
+    world.answer("web", "port", passes()).pass(80.0 * DAY);
+    let uptime = uptime(&world);
+    assert!(uptime.quarter.ratio.unwrap() < 1.0, "{uptime:?}");
+    assert_eq!(uptime.day.ratio, Some(1.0));
+}
+
+#[test]
+fn a_pause_that_somebody_asked_for_does_not_count_whatever_happens_in_it() {
+    let mut world = world();
+    world.pass(30.0 * MINUTE);
+    let hold = Hold {
+        since: world.now().wall,
+        until: world.now().wall.plus_millis(20 * 60_000),
+        by: "ada".to_owned(),
+        reason: None,
+    };
+    world.give(Event::HoldsChanged(vec![(Some("web".to_owned()), hold)]));
+    world.answer("web", "port", fails()).pass(10.0 * MINUTE);
+    world.answer("web", "port", passes()).pass(20.0 * MINUTE);
+    assert_eq!(uptime(&world).hour.ratio, Some(1.0));
+    let [(_, 0, up, 0, held), ..] = hours(&mut world)[..] else { panic!("nothing is down") };
+    assert!((39..=41).contains(&up) && (19..=21).contains(&held), "{up} {held}");
+}
+
+#[test]
+fn what_was_stopped_on_purpose_is_neither_up_nor_down_and_what_cannot_be_told_is_unknown() {
+    let mut world = world();
+    world.pass(10.0 * MINUTE);
+    world.answer("web", "port", fails_as(Failure::Stopped)).pass(20.0 * MINUTE);
+    world.answer("web", "port", cannot_tell()).pass(20.0 * MINUTE);
+    let [(_, _, up, down, stopped)] = hours(&mut world)[..] else { panic!("one hour") };
+    // It is still believed stopped until several looks could not tell.
+    assert!((9..=12).contains(&up) && down == 0 && (19..=25).contains(&stopped), "{up} {down} {stopped}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_hour_longer_and_hides_no_failure() {
+    let mut world = world();
+    world.pass(2.0 * HOUR);
+    set_clock(&mut world, -HOUR);
+    world.answer("web", "port", fails()).pass(30.0 * MINUTE);
+    let hours = self::hours(&mut world);
+    assert_eq!(hours.len(), 2, "{hours:?}");
+    let (_, hour, up, down, _) = hours[1];
+    assert_eq!((hour, up + down), (1, 60), "the hour that came twice is one hour: {hours:?}");
+    assert!(down >= 15, "what happened in it shows: {hours:?}");
+}
+
+#[test]
+fn a_clock_that_leaps_ahead_leaves_a_gap_and_comes_back_without_a_loss() {
+    let mut world = world();
+    world.pass(HOUR);
+    set_clock(&mut world, DAY);
+    world.pass(HOUR);
+    let leapt = hours(&mut world);
+    assert!(leapt.contains(&(0, 0, 60, 0, 0)) && leapt.iter().any(|hour| hour.0 == 1), "{leapt:?}");
+    let day = uptime(&world).day;
+    assert!(day.ratio == Some(1.0) && day.known < 0.1, "the leap itself is unknown: {day:?}");
+    set_clock(&mut world, -DAY);
+    world.pass(HOUR);
+    let hours = self::hours(&mut world);
+    assert_eq!(hours[0], (0, 0, 60, 0, 0), "{hours:?}");
+    assert!(hours.iter().any(|hour| (hour.0, hour.1) == (0, 2) && hour.2 >= 59), "{hours:?}");
+}
+
+#[test]
+fn time_asleep_is_unknown() {
+    let mut world = world();
+    world.pass(30.0 * MINUTE);
+    // The monotonic clock stands still meanwhile, the other goes on.
+    set_clock(&mut world, 8.0 * HOUR);
+    world.pass(30.0 * MINUTE);
+    let day = uptime(&world).day;
+    assert_eq!(day.ratio, Some(1.0));
+    assert!(day.known > 0.03 && day.known < 0.05, "one hour of a day is known: {day:?}");
+}
+
+#[test]
+fn time_in_which_the_monitor_itself_hung_is_unknown() {
+    let mut world = world();
+    world.pass(20.0 * MINUTE);
+    world.now += Duration::from_secs(1200);
+    world.pass(20.0 * MINUTE);
+    assert_eq!(hours(&mut world).iter().map(|hour| hour.2).sum::<u32>(), 40);
+}
+
+#[test]
+fn time_without_a_monitor_is_unknown_and_all_before_is_still_known() {
+    let mut world = world();
+    world.pass(20.0 * MINUTE).answer("web", "port", fails()).pass(10.0 * MINUTE);
+    let mut next = restarted(world, 600.0);
+    let hour = uptime(&next).hour;
+    assert!((0.65..0.72).contains(&hour.ratio.unwrap()), "{hour:?}");
+    next.pass(19.0 * MINUTE);
+    let [(_, 0, up, down, 0)] = hours(&mut next)[..] else { panic!("one hour") };
+    // It is believed to be as it was until the first look, and up from the second on.
+    assert!((49..=51).contains(&(up + down)) && down >= 9, "{up} {down}");
+    assert!((0.8..0.9).contains(&uptime(&next).hour.known), "ten minutes are unknown: {hour:?}");
+}
+
+#[test]
+fn a_kill_loses_what_was_not_written_yet_and_that_is_a_minute_at_most() {
+    let mut world = world();
+    world.pass(10.0 * MINUTE);
+    let now = world.now();
+    let days = world.engine.history(now);
+    world.pass(50.0);
+    let mut next = started_again(
+        &world,
+        5.0,
+        &Past { days, transitions: Vec::new() },
+        &crate::status::Memory::default(),
+    );
+    next.pass(9.0 * MINUTE);
+    assert_eq!(hours(&mut next), [(0, 0, 19, 0, 0)]);
+}
+
+#[test]
+fn what_was_booked_is_written_down_once_a_minute_and_no_more_often() {
+    let mut world = world();
+    world.engine.heartbeat = Duration::from_secs(5);
+    let mut written = 0;
+    for second in 0..600 {
+        let now =
+            Now { mono: Duration::from_secs(second), wall: Timestamp::from_millis(second as i64 * 1000) };
+        let commands = world.engine.handle(now, Event::Tick);
+        written += commands.iter().filter(|command| matches!(command, Command::History(_))).count();
+    }
+    assert!((8..=10).contains(&written), "{written}");
+}
+
+#[test]
+fn the_day_before_is_written_to_its_end_after_midnight() {
+    let mut world = world();
+    world.pass(DAY - 30.0);
+    written(&mut world);
+    world.pass(MINUTE);
+    let after = written(&mut world);
+    assert_eq!((after.len(), after[23], after[24]), (25, (0, 23, 60, 0, 0), (1, 0, 1, 0, 0)), "{after:?}");
+    world.pass(20.0 * MINUTE);
+    written(&mut world);
+    world.pass(20.0 * MINUTE);
+    assert!(written(&mut world).iter().all(|hour| hour.0 == 1), "it is over");
+}
+
+#[test]
+fn after_90_days_the_oldest_is_forgotten() {
+    let mut world = slow_world();
+    world.answer("web", "port", fails()).pass(DAY);
+    world.answer("web", "port", passes()).pass(80.0 * DAY);
+    let before = uptime(&world);
+    assert!(before.quarter.ratio.unwrap() < 0.99 && before.month.ratio == Some(1.0), "{before:?}");
+    world.pass(15.0 * DAY);
+    let after = uptime(&world);
+    assert_eq!((after.quarter.ratio, is_about(after.quarter.known, 1.0)), (Some(1.0), true), "{after:?}");
+}
+
+#[test]
+fn a_service_that_a_reload_took_away_and_brought_back_has_its_past() {
+    let mut world = world();
+    world.pass(HOUR);
+    let with: Vec<_> = world.engine.services.iter().map(|service| service.config.clone()).collect();
+    let reload = |services| Event::ConfigChanged(config(services));
+    world.give(reload(vec![service("other")]));
+    world.pass(30.0 * MINUTE);
+    world.give(reload(with));
+    world.pass(30.0 * MINUTE);
+    let day = uptime(&world).day;
+    assert_eq!(day.ratio, Some(1.0));
+    let total = world.engine.services[0].history.hours.total(24, world.now().wall);
+    let minutes = total.up_ms / 60_000;
+    assert!((88..=91).contains(&minutes), "an hour before, half an hour since: {minutes}");
+}
+
+#[test]
+fn restarts_and_heals_are_counted_in_their_hour() {
+    let mut world = world();
+    world.extras.insert("port", (None, Some(0)));
+    world.pass(HOUR);
+    world.extras.insert("port", (None, Some(3)));
+    world.pass(10.0 * MINUTE);
+    let now = world.now();
+    let hours: Vec<(i32, u16)> = world.engine.history(now)[0].services[0]
+        .hours()
+        .map(|(hour, tally)| (hour, tally.restarts))
+        .collect();
+    assert_eq!(hours, [(0, 0), (1, 3)]);
+}
