@@ -8,17 +8,18 @@ use serde_json::{Value, json};
 
 use super::document::{Known, Located, Source};
 use super::words::{age, clock, seconds_between, span};
-use super::{Exit, ended, healing, style};
+use super::{Exit, ended, healing, past, style};
 use crate::monitor::wall_clock;
+use crate::status::history::History;
 use crate::status::{Incident, Timestamp};
-use crate::store::incidents;
+use crate::store::{history, incidents};
 
 /// Evidence is asked for among so many incidents: more are not kept.
 const ALL: usize = 1000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    sudo wellkeep history web\n  \
+    sudo wellkeep history web             its uptime, failures, changes of state and incidents\n  \
     sudo wellkeep history -n 3          the latest three of all services\n  \
     sudo wellkeep history web --evidence | less\n  \
     sudo wellkeep history web --json | jq '.[] | {began, cause, outcome}'\n\n\
@@ -61,10 +62,22 @@ fn list(arguments: &Arguments) -> Result<String, String> {
     let now = wall_clock();
     let texts: Vec<String> =
         found.map(|(incident, files)| as_text(incident, &files.unwrap_or_default(), now)).collect();
-    if texts.is_empty() {
-        return Ok("No incident is on record.\n".to_owned());
-    }
-    Ok(texts.join("\n"))
+    let told = if texts.is_empty() { "No incident is on record.\n".to_owned() } else { texts.join("\n") };
+    Ok(match &arguments.key {
+        Some(key) => summary(key, &located, arguments.limit, now)? + &told,
+        None => told,
+    })
+}
+
+/// How a service went, in a few lines; nothing when nothing is known of it.
+fn summary(key: &str, located: &Located, limit: usize, now: Timestamp) -> Result<String, String> {
+    let folder = located.state_dir.join(history::FOLDER);
+    let past = history::read_service(&located.state_dir, key).map_err(|error| unreadable(&folder, &error))?;
+    let incidents = history::incidents(&located.state_dir).map_err(|error| unreadable(&folder, &error))?;
+    let history = History::of(key, &past, incidents, now);
+    let known = Known::read(&located.status_file).ok();
+    let uptime = known.as_ref().and_then(|known| known.document.services.get(key)?.uptime);
+    Ok(past::summary(&history, uptime.as_ref(), limit, now))
 }
 
 /// The incidents, newest first. That there are none is believed only if they could be read.

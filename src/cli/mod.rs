@@ -12,6 +12,7 @@ mod log;
 mod logs;
 mod man;
 mod monitor;
+mod past;
 mod privileges;
 mod probe;
 mod release;

@@ -1,9 +1,11 @@
 //! `wellkeep schema`
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{Exit, print};
-use crate::{config, status};
+use crate::config;
+use crate::status::history::{History, Incidents};
+use crate::status::{self, Document};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -13,15 +15,31 @@ use crate::{config, status};
     The Debian package has them in /usr/share/wellkeep.")]
 pub(super) struct Arguments {
     /// Of what
-    #[arg(value_name = "FILE", default_value = "status.json", value_parser = ["status.json", "monitor.yml"])]
-    of: String,
+    #[arg(value_enum, default_value_t = Of::Document)]
+    of: Of,
 }
 
-pub(super) fn run(arguments: Arguments) -> Exit {
-    if arguments.of == "monitor.yml" {
-        print(config::SCHEMA);
-        return Exit::Well;
-    }
-    print(&status::schema::<status::Document>());
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// What the monitor writes, and /api/status answers
+    #[value(name = "status.json")]
+    Document,
+    /// What /api/history/KEY answers
+    History,
+    /// What /api/incidents answers
+    Incidents,
+    /// The configuration
+    #[value(name = "monitor.yml")]
+    Configuration,
+}
+
+pub(super) fn run(Arguments { of }: Arguments) -> Exit {
+    match of {
+        Of::Document => print(&status::schema::<Document>()),
+        Of::History => print(&status::schema::<History>()),
+        Of::Incidents => print(&status::schema::<Incidents>()),
+        Of::Configuration => print(config::SCHEMA),
+    };
     Exit::Well
 }

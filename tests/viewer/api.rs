@@ -161,9 +161,12 @@ fn answers_look_as_openapi_says() {
 #[test]
 fn the_schemas_are_those_that_the_command_line_prints() {
     let viewer = Stage::with(&document(&["web"])).run();
-    for (path, name) in
-        [("/api/schema/status.json", "status.json"), ("/api/schema/monitor.json", "monitor.yml")]
-    {
+    for (path, name) in [
+        ("/api/schema/status.json", "status.json"),
+        ("/api/schema/history.json", "history"),
+        ("/api/schema/incidents.json", "incidents"),
+        ("/api/schema/monitor.json", "monitor.yml"),
+    ] {
         let printed = std::process::Command::new(env!("CARGO_BIN_EXE_wellkeep"))
             .args(["schema", name])
             .output()

@@ -66,7 +66,8 @@ for file in man1/wellkeep.1 man1/wellkeep-status.1 man5/monitor.yml.5 man5/wellk
     claim "the page $file" none test -s "/usr/share/man/$file.gz"
 done
 for file in bash-completion/completions/wellkeep zsh/vendor-completions/_wellkeep \
-    fish/vendor_completions.d/wellkeep.fish wellkeep/status.schema.json; do
+    fish/vendor_completions.d/wellkeep.fish wellkeep/status.schema.json \
+    wellkeep/history.schema.json wellkeep/incidents.schema.json wellkeep/monitor.schema.json; do
     claim "/usr/share/$file" none test -s "/usr/share/$file"
 done
 claim 'bash takes its completions' none bash -n /usr/share/bash-completion/completions/wellkeep
