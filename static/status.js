@@ -752,7 +752,8 @@
         rows: rows(
           ['Detected after', duration(number(one.time_to_detect_s))],
           isOpen ? ['Recovered', 'not yet'] : ['Recovered after', duration(number(one.time_to_recover_s))],
-          ['Done', heals.length > 0 ? tally(heals) : isOpen ? 'nothing so far' : 'nothing'],
+          // Without a cause the details are held back, what was done among them.
+          ['Done', heals.length > 0 ? tally(heals) : text(one.cause) && (isOpen ? 'nothing so far' : 'nothing')],
           ['Outcome', text(one.outcome)],
           ['Evidence', admin && evidence(one)],
         ),
@@ -1522,14 +1523,14 @@
     }
 
     /** Asks the viewer for something and reads it, within 10 s. */
-    async fetch(path, read, more = {}) {
+    async fetch(path, read) {
       const stop = new AbortController();
       const timer = setTimeout(() => stop.abort(), TIMEOUT_MS);
       this.underWay.add(stop);
       try {
         // `no-cache` asks the viewer each time and lets the browser's cache answer a 304.
         const url = new URL(path + this.query, this.there);
-        return await read(await fetch(url, { cache: 'no-cache', signal: stop.signal, ...more }));
+        return await read(await fetch(url, { cache: 'no-cache', signal: stop.signal }));
       } catch (error) {
         throw stop.signal.aborted ? new Error('it did not answer within 10 s') : error;
       } finally {
@@ -1647,8 +1648,12 @@
       if (kept.length === 0) return;
       const services = Object.fromEntries(kept);
       if ([...widgets].some((widget) => widget.page)) {
-        const open = Object.values(services).map((one) => text(record(record(one).incident).id) ?? '');
-        this.askOnce('api/incidents', open.join(' '), (answer) => {
+        // The latest change of any state, and what was done since: an incident that began and ended between two questions
+        // leaves a mark as well.
+        const changes = Object.values(services).map((one) => text(record(one).since) ?? '').sort();
+        const heals = Object.values(services).flatMap((one) => list(record(record(one).incident).heals));
+        const mark = `${changes.at(-1)} ${heals.map(({ result }) => text(result)).join(' ')}`;
+        this.askOnce('api/incidents', mark, (answer) => {
           this.incidents = answer;
         });
       }
@@ -1672,20 +1677,13 @@
           if ([401, 403, 404].includes(answer.status)) this.missing.add(address);
           const said = answer.ok ? await answer.json() : null;
           if (isObject(said)) take(said);
-        }, this.manners());
+        });
         this.source.drawSoon();
       } catch {
         // What was is no news. The next time comes by itself, and `ask` tells when the viewer is lost.
       }
       this.running -= 1;
       if (!this.missing.has(address)) guarded(() => this.ask());
-    }
-
-    /** Where details are not for everybody, a question without credentials keeps the browser from asking for them. */
-    manners() {
-      const services = Object.values(record(this.source.document.services)).map(record);
-      const isReduced = services.length > 0 && services.every((one) => one.consecutive_failures === undefined);
-      return isReduced && !this.source.admin ? { credentials: 'omit' } : {};
     }
   }
 

@@ -238,6 +238,12 @@ fn the_page_of_a_real_monitor_follows_a_service_that_stops_and_starts_again() {
         server.start_again();
         await_label("OK");
         assert_eq!(browser.run("return kept.isConnected"), true, "the same card, on a page never left");
+        browser.wait_until(
+            "return kept.querySelector('.wk-figures') !== null && kept.querySelector('.wk-bars') !== null",
+        );
+        browser.wait_until(
+            "return document.querySelector('.wk-past')?.innerText.includes('Detected after') === true",
+        );
     }
     assert_quiet(&browser);
 }

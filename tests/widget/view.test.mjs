@@ -602,6 +602,13 @@ test('an open incident has its steps, and past ones their cause, their times and
   assert.deepEqual(told(false), [said]);
   assert.deepEqual(told(true), [[...said, 'Evidence: sudo wellkeep history a --evidence x']]);
   assert.equal(view(documentOf({ a: up }), 2).incidents, null, 'an older viewer tells none');
+  const reduced = { service: 'a', began: '2026-11-23T08:00:00Z', ended: '2026-11-23T08:01:35Z', time_to_recover_s: 95 };
+  const [{ cause, rows }] = view(documentOf({ a: up }), 2, { incidents: { incidents: [reduced] } }).incidents;
+  assert.deepEqual(
+    [cause, rows],
+    [null, [{ label: 'Recovered after', value: '1 min 35 s' }]],
+    'where the details are held back nobody says that nothing was done',
+  );
 });
 
 test('the admin page tells how often a service failed', () => {
