@@ -1,21 +1,24 @@
 /*
  * Wellkeep's page and widget, in one file without a build step:
  *
- *   <div data-wellkeep></div><script src="/static/status.js"></script>
+ *   <script src="/static/status.js"></script>   and   <div data-wellkeep></div>   or   <wellkeep-status></wellkeep-status>
  *
- * on any page. Attributes of the div, all optional:
+ * on any page, as often as you like. Attributes, all optional; the element takes them without `data-`, too:
  *   data-services="a,b"   only these services, by key
  *   data-refresh="15"     seconds between two looks; sooner while something is wrong, or before the data turns stale
+ *   data-theme="dark"     `light` or `dark`, instead of what the page around it is
  *   data-src="/status/"   where the viewer is, if not where this script came from. A viewer of another origin must
  *                         allow the page to ask it: `viewer: cors:` in monitor.yml
  *   data-admin            every detail of every check; where those are not for everybody, the browser asks who it is
- *   data-page             the page is about nothing else: title and icon follow the state
- * What stands in the div is shown until the script has come. A div that is added later is taken up by
- * `wellkeep.mount()`, and let go of when it is removed.
+ *   data-page             the page is about nothing else: title, icon and the address's #hash are ours, and recent
+ *                         incidents are shown
+ * What stands in the div is shown until the script has come. A <div> that is added later is taken up by
+ * `wellkeep.mount()`; either is let go of when it is removed, and with the last one every timer and listener goes.
  *
  * In reading order: `view` (pure: document -> what to say), `render` (text nodes and elements, never HTML strings),
  * `poll`, `mount`. Ages are reckoned by the server's clock alone: its `Age` header, plus the time that has passed
- * here since. Nothing is green unless the viewer vouched for it and it is younger than its own limit.
+ * here since. Nothing is green unless the viewer vouched for it and it is younger than its own limit, and no day is
+ * unless somebody watched through most of it.
  */
 (function () {
   'use strict';
@@ -42,6 +45,9 @@
   /** After so many seconds a document without its own `stale_after_s` is stale: three heartbeats of 5 s. */
   const STALE_AFTER_S = 15;
 
+  /** With more services than this they can be searched. */
+  const MANY_SERVICES = 12;
+
   /** A certificate is mentioned on the public page when it has at most so many days left. */
   const CERTIFICATE_DAYS = 30;
 
@@ -56,12 +62,22 @@
    * @typedef {{id: string, label: string, tone: Tone, words: (string|Moment)[]}} Care what is done about a service
    * @typedef {{key: string, name: string, group: string|null, state: string, ok: unknown, label: string,
    *   tone: Tone, primary: boolean, reason: string|null, cares: Care[], facts: Fact[], checked: Moment|null,
-   *   since: Moment|null, rows: Row[], checks: Check[], history: Change[]}} Card
+   *   since: Moment|null, uptime: Figure[], days: Days|null, latency: Latency|null, timeline: Step[], rows: Row[],
+   *   checks: Check[], history: Change[]}} Card
+   * @typedef {{title: string|null, cards: Card[]}} Section
+   * @typedef {{words: string, state: string}} Filter
+   * @typedef {{label: string, value: string, note: string|null}} Figure uptime in one window
+   * @typedef {{tone: Tone|'none', text: string}} Bar one day
+   * @typedef {{bars: Bar[], text: string}} Days the last 90; `text` says the same
+   * @typedef {{points: (number|null)[], least: number, most: number, text: string}} Latency what this page has seen
+   * @typedef {{at: Moment, tone: Tone, words: string}} Step of an incident
+   * @typedef {{id: string, name: string, tone: Tone, open: boolean, began: Moment, cause: string|null, rows: Row[]}} Past
    * @typedef {{tone: Tone, label: string, headline: string, text: string}} Words
    * @typedef {Words & {updated: Moment|null, answered: Moment|null, host: string|null, live: boolean,
    *   counts: {label: string, tone: Tone, count: number}[]}} Banner
    * @typedef {{fresh: boolean, kind: string, wrong: boolean, now: number|null, banner: Banner,
-   *   notices: {id: string, tone: Tone, title: string, text: string}[], cards: Card[],
+   *   notices: {id: string, tone: Tone, title: string, text: string}[], cards: Card[], sections: Section[],
+   *   filter: (Filter & {shown: number, total: number})|null, incidents: Past[]|null,
    *   panels: {id: string, title: string, rows: Row[]}[], title: string, spoken: string}} View
    */
 
@@ -70,12 +86,16 @@
    * @param {unknown} document the answer of `/api/status`; null while there is none
    * @param {number|null} age its age in seconds now, by the server's clock; null when that cannot be told
    * @param {{services?: string[], admin?: boolean, title?: string, lost?: string|null,
-   *   answeredAge?: number|null}} [options]
-   *   `lost`: why the viewer cannot be asked at the moment; `answeredAge`: how old the document was when it came
+   *   answeredAge?: number|null, filter?: Filter, past?: Map<string, object>, latencies?: Map<string, (number|null)[]>,
+   *   incidents?: unknown, near?: Set<string>}} [options]
+   *   `lost`: why the viewer cannot be asked at the moment; `answeredAge`: how old the document was when it came;
+   *   `past`: what `/api/history/KEY` said, by key; `incidents`: what `/api/incidents` said; null where it is not known;
+   *   `near`: the keys of the cards on the screen or near it, which alone have all details when there are many
    * @returns {View}
    */
   function view(document, age, options = {}) {
     const { services = [], admin = false, title = '', lost = null, answeredAge = null } = options;
+    const { filter = NO_FILTER, past = new Map(), latencies = new Map(), incidents = null, near = new Set() } = options;
     const source = record(document);
     const kind = freshness(document, age, lost);
     const fresh = kind === 'fresh' || kind === 'live';
@@ -83,16 +103,24 @@
     const now = generated === null || age === null || kind === 'future' ? null : generated + age * 1000;
     const at = (time) => moment(new Date(time).toISOString(), now);
 
-    const cards = pick(record(source.services), services)
-      .map(([key, service]) => card(key, service, { fresh, now, admin }))
+    const named = pick(record(source.services), services);
+    const cards = named
+      .map(([key, service]) => brief(key, record(service), { fresh, now }))
       .sort((a, b) => rank(a.state) - rank(b.state) || b.primary - a.primary);
+    const can = cards.length > MANY_SERVICES;
+    const all = new Map(named);
+    const detailed = ({ key, ...one }) =>
+      card({ key, ...one }, record(all.get(key)), { now, admin, past: past.get(key), latencies: latencies.get(key) });
+    const found = can ? cards.filter((one) => matches(one, filter)) : cards;
+    const isNear = ({ key }, place) => found.length <= MANY_CARDS || place < FIRST_CARDS || near.has(key);
+    const shown = found.map((one, place) => (isNear(one, place) ? detailed(one) : one));
     const issues = fresh ? cards.filter(isIssue) : [];
     const words = fresh ? verdict(cards, source) : distrust(kind, source, lost);
     const host = text(record(source.host).name);
     return {
       fresh,
       kind,
-      wrong: !fresh || cards.some((one) => !['up', 'stopped', 'held'].includes(one.state)),
+      wrong: !fresh || cards.some(needsAttention),
       now,
       banner: {
         ...words,
@@ -103,7 +131,10 @@
         counts: fresh ? counts(cards) : [],
       },
       notices: notices(kind, source, admin),
-      cards,
+      cards: shown,
+      sections: can ? sections(shown, groupsOf(named), fresh) : [{ title: null, cards: shown }],
+      filter: can ? { ...filter, shown: shown.length, total: cards.length } : null,
+      incidents: incidents === null ? null : recent(record(incidents).incidents, named, { now, admin }),
       panels: admin ? panels(source, now) : [],
       title: tabTitle(words, issues.length, title),
       spoken: issues.slice(0, 3).map((one) => `${one.name}: ${one.label}.`).join(' '),
@@ -136,9 +167,66 @@
     return [...new Set(wanted)].map((key) => [key, Object.hasOwn(services, key) ? services[key] : missing]);
   }
 
-  /** @returns {Card} */
-  function card(key, value, { fresh, now, admin }) {
-    const service = record(value);
+  // ----- which cards, and in what order
+
+  const NO_FILTER = Object.freeze({ words: '', state: '' });
+
+  /** Whether a card has every word of the search, and the state. */
+  function matches(one, { words, state }) {
+    if (state === ATTENTION ? !needsAttention(one) : state !== '' && one.state !== state) return false;
+    if (words === '') return true;
+    const said = [one.name, one.key, one.group, one.label, one.reason].join('\n').toLowerCase();
+    return words.toLowerCase().split(/\s+/).every((word) => said.includes(word));
+  }
+
+  /** Beside the states themselves: all that are not as they should be. */
+  const ATTENTION = 'attention';
+
+  function needsAttention(one) {
+    return !['up', 'stopped', 'held'].includes(one.state);
+  }
+
+  /** The groups in the order of the configuration. */
+  function groupsOf(named) {
+    return [...new Set(named.map(([, service]) => text(record(service).group)))];
+  }
+
+  /** Trouble stands above everything; the rest stands by group. A few cards are seen at a glance, and have their group on
+   * them instead; what is one section needs no heading either. @returns {Section[]} */
+  function sections(cards, groups, fresh) {
+    if (groups.every((group) => group === null)) return [{ title: null, cards }];
+    const trouble = { title: fresh ? 'Needs attention' : 'Needed attention', cards: cards.filter(needsAttention) };
+    const rest = cards.filter((one) => !needsAttention(one));
+    const named = groups.filter((group) => group !== null);
+    const others = { title: 'Other services', cards: rest.filter((one) => one.group === null) };
+    const grouped = named.map((group) => ({ title: group, cards: rest.filter((one) => one.group === group) }));
+    const found = [trouble, ...grouped, others].filter((section) => section.cards.length > 0);
+    return found.length > 1 ? found : [{ title: null, cards }];
+  }
+
+  /** "#q=web&state=down" -> what to look for; null where an address's hash is about something else. @returns {Filter|null} */
+  function filterOf(hash) {
+    const said = new URLSearchParams(hash.replace(/^#/, ''));
+    if (hash.length > 1 && !said.has('q') && !said.has('state')) return null;
+    const state = said.get('state') ?? '';
+    return { words: (said.get('q') ?? '').trim(), state: state === ATTENTION || STATES.has(state) ? state : '' };
+  }
+
+  /** The same backwards; empty when nothing is looked for. */
+  function hashOf({ words, state }) {
+    const said = new URLSearchParams();
+    if (words !== '') said.set('q', words);
+    if (state !== '') said.set('state', state);
+    return said.size === 0 ? '' : `#${said}`;
+  }
+
+  /** With more cards than this, those off the screen are brief, and are not laid out. */
+  const MANY_CARDS = 60;
+  /** But for the first ones: where the screen is, is known only after it was drawn. */
+  const FIRST_CARDS = 24;
+
+  /** A card without its figures: what is wrong and what is done about it. @returns {Card} */
+  function brief(key, service, { fresh, now }) {
     const state = stateOf(service);
     const { label, tone } = STATES.get(state) ?? { label: state.toUpperCase(), tone: 'muted' };
     return {
@@ -152,12 +240,28 @@
       primary: service.primary === true,
       reason: reasonLines(text(service.reason)),
       cares: cares(service, fresh, now),
-      facts: facts(service),
       checked: moment(service.last_checked, now),
       since: moment(service.since, now),
-      rows: admin ? serviceRows(key, service, now) : [],
+      ...NO_DETAILS,
+    };
+  }
+
+  const NO_DETAILS = { facts: [], uptime: [], days: null, latency: null, timeline: [], rows: [], checks: [], history: [] };
+
+  /** The same with everything. @returns {Card} */
+  function card(one, service, { now, admin, past, latencies }) {
+    // Over old data nothing has a colour, what was good least of all.
+    const aged = (step) => (one.tone === 'old' ? { ...step, tone: 'old' } : step);
+    return {
+      ...one,
+      facts: facts(service),
+      uptime: uptime(record(service.uptime)),
+      days: days(record(past).days),
+      latency: latency(latencies ?? []),
+      timeline: timeline(record(service.incident), now).map(aged),
+      rows: admin ? [...serviceRows(one.key, service, now), ...failureRows(record(record(past).failures))] : [],
       checks: admin ? checks(service, now) : [],
-      history: admin ? history(service, now) : [],
+      history: admin ? history(service, now).map(aged) : [],
     };
   }
 
@@ -218,22 +322,19 @@
     if (heal.phase === 'looking')
       return care('info', `looking again before ${stepWord(text(heal.next) ?? 'restart', 'ing')}`);
     if (heal.phase === 'acting') return care('info', `${stepWord(step, 'ing')} now`);
-    if (heal.phase === 'verifying') return care('info', `${stepWord(step, 'ed')}, being verified`);
+    const at = upcoming(heal.next_at, now);
+    if (heal.phase === 'verifying') return care('info', `${stepWord(step, 'ed')}, being verified`, at && ': decided ', at);
     if (heal.phase !== 'waiting') return null;
 
-    const [next, why, at] = [text(heal.next), text(heal.why_not), upcoming(heal.next_at, now)];
-    if (next !== null) return care('info', ofBudget(next, heal), at === null ? '' : ' ', at, colon(why));
-    if (why === null) return null;
-    return care('warn', reason?.includes(why) ? 'not healed' : `not healed: ${why}`, at === null ? '' : '; looked at again ', at);
-  }
-
-  /** "restart 2 of 5", or a trial once the budget is used up. */
-  function ofBudget(step, heal) {
+    const [next, why] = [text(heal.next), text(heal.why_not)];
+    if (next === null) {
+      // Only what is going to be done is counted down to, and not that the same is looked at again.
+      return why === null ? null : care('warn', reason?.includes(why) ? 'not healed' : `not healed: ${why}`);
+    }
     const [used, budget] = [number(heal.heals_within_an_hour), number(heal.budget)];
-    if (used === null || budget === null) return step;
-    return used < budget
-      ? `${step} ${used + 1} of ${budget}`
-      : `${step} on trial, ${budget} an hour are used up,`;
+    if (used === null || budget === null) return care('info', next, at && ' ', at, colon(why));
+    if (used < budget) return care('info', `${next} ${used + 1} of ${budget}`, at && ' ', at, colon(why));
+    return care('warn', `needs you: ${plural(budget, 'heal')} within an hour ${are(budget)} used up; ${next} as a trial`, at && ' ', at);
   }
 
   /** "restart" and "ing" -> "restarting"; a program is named as it is. */
@@ -276,19 +377,32 @@
     const [up, degraded, starting] = [inState('up'), inState('degraded'), inState('starting')];
     const resting = inState('stopped', 'held');
     const unclear = total - up - degraded - starting - resting;
-    const some = (count, words) =>
-      total === 1 ? `${cards[0].name} is ${words}` : `${count} of ${total} services ${are(count)} ${words}`;
-    if (degraded > 0) return say('degraded', some(degraded, 'degraded'));
-    if (unclear > 0)
-      return say('unknown', some(unclear, 'not known'), 'Not looked yet, or the checks cannot tell.');
-    if (starting > 0) return say('starting', some(starting, 'starting'));
+    const some = (count, words, isIn) => {
+      const main = cards.filter((one) => one.primary && isIn(one.state));
+      if (main.length === 1) return mainService(words, main[0]);
+      return total === 1 ? `${cards[0].name} is ${words}` : `${count} of ${total} services ${are(count)} ${words}`;
+    };
+    const known = ['up', 'degraded', 'starting', 'stopped', 'held'];
+    if (degraded > 0) return say('degraded', some(degraded, 'degraded', (state) => state === 'degraded'));
+    if (unclear > 0) {
+      const why = 'Not looked yet, or the checks cannot tell.';
+      return say('unknown', some(unclear, 'not known', (state) => !known.includes(state)), why);
+    }
+    if (starting > 0) return say('starting', some(starting, 'starting', (state) => state === 'starting'));
     if (resting === 0)
       return say('up', total === 1 ? `${cards[0].name} is well` : `All ${total} services are well`);
     const rest = restWords(cards.filter((one) => one.state === 'stopped' || one.state === 'held'));
     if (up === 0) return say('stopped', 'No service is running', rest);
+    const main = cards.find((one) => one.primary && one.state !== 'up');
+    if (main !== undefined) return say('stopped', mainService(main.state === 'held' ? 'on hold' : 'stopped', main), rest);
     const running = up === 1 ? 'The running service is well' : `All ${up} running services are well`;
     // Green says that nothing is missed: systemd cannot tell who stopped a unit, nor whether that was meant.
     return say(cards.some((one) => one.ok === false) ? 'stopped' : 'up', running, rest);
+  }
+
+  /** What a main service does is the headline. "Main service down: Checkout" */
+  function mainService(words, { name }) {
+    return `Main service ${words}: ${name}`;
   }
 
   /** "1 is stopped: Mail." */
@@ -313,7 +427,7 @@
       const others = issues.length - main.length;
       const headline =
         main.length === 1
-          ? `${main[0].name} is ${main[0].state}`
+          ? mainService(main[0].state, main[0])
           : have(main.length, `${primaries.length} main services`);
       if (others === 0) return say('bad', headline);
       return say('bad', headline, `${have(others, `the other ${plural(total - main.length, 'service')}`)} too.`);
@@ -523,6 +637,168 @@
     return days < 0 ? `expired ${plural(-days, 'day')} ago` : `${plural(days, 'day')} left`;
   }
 
+  // ----- what was
+
+  const WINDOWS = [
+    ['24h', '24 h'],
+    ['7d', '7 d'],
+    ['30d', '30 d'],
+    ['90d', '90 d'],
+  ];
+
+  /** The share of the time that it was well. Of a window of which little is known, that is said. @returns {Figure[]} */
+  function uptime(windows) {
+    const found = WINDOWS.map(([id, label]) => {
+      const { ratio, known } = record(windows[id]);
+      if (number(ratio) === null) return { label, value: '–', note: 'not known' };
+      const part = number(known) ?? 0;
+      return { label, value: percent(ratio), note: part < 0.9 ? `${percent(part, 0)} known` : null };
+    });
+    return found.some(({ value }) => value !== '–') ? found : [];
+  }
+
+  /** Rounded down: what is not whole is never "100 %". */
+  function percent(ratio, digits = 2) {
+    const scale = 10 ** digits;
+    // 0.29 * 100 is 28.999999999999996.
+    const scaled = Math.floor(ratio * 100 * scale + 1e-6) / scale;
+    return scaled === 0 && ratio > 0 ? `<${1 / scale} %` : `${scaled} %`;
+  }
+
+  /** A day with less than this share of it watched is shown as unknown, however well the rest was. */
+  const KNOWN_DAY = 0.5;
+
+  /** @returns {Days|null} */
+  function days(known) {
+    if (!Array.isArray(known) || known.length === 0) return null;
+    const bars = known.slice(-90).map((day) => dayBar(record(day)));
+    const count = (...tones) => bars.filter(({ tone }) => tones.includes(tone)).length;
+    const bad = bars.filter(({ tone }) => tone === 'bad' || tone === 'warn').reverse();
+    const said = [
+      `${plural(count('good'), 'day')} without a failure`,
+      `${bad.length} with`,
+      count('muted') > 0 && `${count('muted')} on hold or stopped`,
+      `${count('none')} unknown`,
+    ];
+    const latest = bad.slice(0, 10).map(({ text }) => ` ${text}.`);
+    return { bars, text: `The last ${plural(bars.length, 'day')}: ${said.filter(Boolean).join(', ')}.${latest.join('')}` };
+  }
+
+  /** @returns {Bar} */
+  function dayBar(day) {
+    const [ratio, known, rested] = [day.ratio, day.known, day.not_counted].map(number);
+    const date = text(day.from)?.slice(0, 10) ?? '?';
+    const said = (tone, ...words) => ({ tone, text: `${date}: ${words.filter(Boolean).join(', ')}` });
+    const done = [day.restarts > 0 && plural(day.restarts, 'restart'), day.heals > 0 && plural(day.heals, 'heal')];
+    const partly = known > 0 && known < 0.9 && `${percent(known, 0)} of the day known`;
+    if (ratio !== null && ratio < 1) {
+      const worst = ['down', 'unstable', 'blocked'].includes(day.worst) && text(day.worst);
+      return said(ratio < 0.99 ? 'bad' : 'warn', `${percent(ratio)} up`, worst, ...done, partly);
+    }
+    if ((known ?? 0) < KNOWN_DAY && (rested ?? 0) >= KNOWN_DAY) return said('muted', 'on hold or stopped');
+    if (ratio === null || (known ?? 0) + (rested ?? 0) < KNOWN_DAY) return said('none', 'not known', partly);
+    return said('good', 'no failure', ...done, partly);
+  }
+
+  /** Fewer looks than this make no line. */
+  const FEWEST_POINTS = 3;
+
+  /** @param {(number|null)[]} points in ms, oldest first; null where there was no answer @returns {Latency|null} */
+  function latency(points) {
+    const answered = points.filter((one) => one !== null);
+    if (answered.length < FEWEST_POINTS) return null;
+    const [least, most] = [Math.min(...answered), Math.max(...answered)];
+    const range = least === most ? milliseconds(least) : `${milliseconds(least)} to ${milliseconds(most)}`;
+    return { points, least, most, text: `${range} in ${points.length} checks seen` };
+  }
+
+  /** What a check of this service took last, in ms, for the line above: HTTP, else the port. */
+  function latencyOf(service) {
+    const check = [service.http, service.port].map(record).find((one) => number(one.latency_ms) !== null);
+    return check === undefined || verdictOf(check) === 'fail' ? null : check.latency_ms;
+  }
+
+  /** The open incident, oldest first. @returns {Step[]} */
+  function timeline(incident, now) {
+    const [began, detected] = [moment(incident.began, now), moment(incident.detected, now)];
+    if (began === null || text(incident.ended) !== null) return [];
+    const after = detected && duration(span(incident.began, incident.detected));
+    const heals = list(incident.heals).map((heal) => {
+      const [at, step] = [moment(heal.at, now), text(heal.step) ?? 'heal'];
+      const tone = { healed: 'good', failed: 'bad' }[heal.result] ?? 'info';
+      return at && { at, tone, words: `${step}: ${text(heal.result) === null ? 'not known yet' : healResult(heal.result)}` };
+    });
+    return [
+      { at: began, tone: 'warn', words: reasonLines(text(incident.cause)) ?? 'it left up' },
+      detected && { at: detected, tone: 'bad', words: `confirmed, ${after} after it began` },
+      ...heals,
+    ].filter(Boolean);
+  }
+
+  /** Incidents of these services, newest first. @returns {Past[]} */
+  function recent(found, named, { now, admin }) {
+    const names = new Map(named.map(([key, service]) => [key, text(record(service).name) ?? key]));
+    const about = list(found).filter((one) => names.has(one.service) && moment(one.began, now) !== null);
+    return about.slice(0, admin ? 50 : 10).map((one) => {
+      const isOpen = text(one.ended) === null;
+      const heals = list(one.heals).map((heal) => `${text(heal.step) ?? 'heal'}: ${healResult(heal.result)}`);
+      return {
+        id: text(one.id) ?? `${one.service} ${one.began}`,
+        name: names.get(one.service),
+        tone: isOpen ? 'bad' : 'muted',
+        open: isOpen,
+        began: moment(one.began, now),
+        cause: reasonLines(text(one.cause)),
+        rows: rows(
+          ['Detected after', duration(number(one.time_to_detect_s))],
+          isOpen ? ['Recovered', 'not yet'] : ['Recovered after', duration(number(one.time_to_recover_s))],
+          // Without a cause the details are held back, what was done among them.
+          ['Done', heals.length > 0 ? tally(heals) : text(one.cause) && (isOpen ? 'nothing so far' : 'nothing')],
+          ['Outcome', text(one.outcome)],
+          ['Evidence', admin && evidence(one)],
+        ),
+      };
+    });
+  }
+
+  /** How to see what was saved before each heal. It may hold what is private, so that nobody but root and the group can
+   * read it: the viewer cannot either. */
+  function evidence(incident) {
+    const [key, id] = [text(incident.service), text(incident.id)];
+    // An id and a key are plain words, or this is no command to be copied.
+    if (list(incident.heals).length === 0 || ![key, id].every((one) => /^[\w.-]+$/.test(one ?? ''))) return null;
+    return `sudo wellkeep history ${key} --evidence ${id}`;
+  }
+
+  /** "restart: it did not help (3 times), restart: it helped" */
+  function tally(words) {
+    const runs = [];
+    for (const word of words) {
+      const last = runs.at(-1);
+      if (last?.word === word) last.times += 1;
+      else runs.push({ word, times: 1 });
+    }
+    return runs.map(({ word, times }) => (times === 1 ? word : `${word} (${times} times)`)).join(', ');
+  }
+
+  /** How often it failed, and how fast that was found and mended. @returns {Row[]} */
+  function failureRows(failures) {
+    const said = [['24h', 'Last 24 h'], ['7d', 'Last 7 d'], ['30d', 'Last 30 d']].map(([id, label]) => {
+      const { incidents, more_before, restarts_an_hour, ...mean } = record(failures[id]);
+      if (number(incidents) === null) return [label, null];
+      const seconds = (value) => duration(number(value));
+      const [detect, recover] = [seconds(mean.mean_time_to_detect_s), seconds(mean.mean_time_to_recover_s)];
+      const words = joined(
+        `${plural(incidents, 'incident')}${more_before === true ? ' or more' : ''}`,
+        detect && `found in ${detect}`,
+        recover && `mended in ${recover}`,
+        restarts_an_hour > 0 && `${restarts_an_hour} restarts an hour`,
+      );
+      return [label, words];
+    });
+    return rows(...said);
+  }
+
   // ----- what else the admin page shows
 
   /** Rows without a value are left out. @returns {Row[]} */
@@ -546,6 +822,7 @@
       ['Last heal', text(last.step) && joined(text(last.step), healResult(last.result))],
       ['Healed last', moment(last.at, now)],
       ['Incident id', text(record(service.incident).id)],
+      ['Evidence', evidence(record(service.incident))],
     );
   }
 
@@ -639,6 +916,11 @@
     return typeof value === 'object' && value !== null && !Array.isArray(value);
   }
 
+  /** The objects of a list; of anything else none. */
+  function list(value) {
+    return Array.isArray(value) ? value.filter(isObject) : [];
+  }
+
   function number(value) {
     return typeof value === 'number' && Number.isFinite(value) ? value : null;
   }
@@ -658,6 +940,12 @@
     const time = instant(value);
     if (time === null) return null;
     return { at: value, seconds: now === null ? null : (now - time) / 1000 };
+  }
+
+  /** Seconds from one time to another; null when one of them is none. */
+  function span(from, to) {
+    const [a, b] = [instant(from), instant(to)];
+    return a === null || b === null ? null : (b - a) / 1000;
   }
 
   /** A moment that is still to come. @returns {Moment|null} */
@@ -741,8 +1029,9 @@
 
   function sentence(words) {
     if (words === null) return '';
+    const read = words.replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z/g, '$1 $2 UTC');
     // A path or a file's name at the start keeps its letters.
-    const first = /^[a-z]+[ ,;:]/.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
+    const first = /^[a-z]+[ ,;:]/.test(read) ? read.charAt(0).toUpperCase() + read.slice(1) : read;
     return /[.!?]$/.test(first) ? first : `${first}.`;
   }
 
@@ -783,13 +1072,15 @@
       seen.notices.map(({ id, tone, title, text }) =>
         el('p.notice', { key: id, 'data-wk-tone': tone }, el('strong', null, title), ' ', text),
       ),
-      seen.panels.length > 0 && el('div.panels', null, seen.panels.map(panelSpec)),
+      seen.filter && filterSpec(seen.filter),
       seen.cards.length > 0 &&
         el(
           admin ? 'ul.cards.cards-admin' : 'ul.cards',
           { role: 'list', 'aria-label': 'Services, the worst first' },
-          seen.cards.map((one) => cardSpec(one, admin)),
+          seen.sections.flatMap((section) => sectionSpecs(section, admin)),
         ),
+      seen.incidents && incidentsSpec(seen.incidents),
+      seen.panels.length > 0 && el('div.panels', null, seen.panels.map(panelSpec)),
     ).children;
   }
 
@@ -828,26 +1119,86 @@
     );
   }
 
+  /** Search and state. The words themselves are the reader's: they are set once and never written over. */
+  function filterSpec({ words, state, shown, total }) {
+    const option = (value, label) => el('option', { key: value, value, ...(value === state && { selected: '' }) }, label);
+    const found = shown === 0 ? 'No service matches.' : shown < total ? `${shown} of ${total} services` : '';
+    return el(
+      'div.filter',
+      { role: 'search', 'aria-label': 'Services' },
+      el(
+        'label.find',
+        null,
+        'Find',
+        el('input', { type: 'search', value: words, placeholder: 'name, key, group', autocomplete: 'off', 'aria-keyshortcuts': '/' }),
+      ),
+      el(
+        'label.find',
+        null,
+        'State',
+        el('select', null, [
+          option('', 'all'),
+          option(ATTENTION, 'needs attention'),
+          ...[...STATES.keys()].map((one) => option(one, one)),
+        ]),
+      ),
+      el('p.found', { role: 'status' }, found),
+    );
+  }
+
+  function sectionSpecs({ title, cards }, admin) {
+    const specs = cards.map((one) => cardSpec(one, admin, title));
+    // One list whatever the groups: a card that gets well moves within it, and stays the node that it was.
+    return title === null ? specs : [el('li.group-head', { key: `group ${title}` }, el('h3', null, title)), ...specs];
+  }
+
+  function incidentsSpec(incidents) {
+    const items = incidents.map(({ id, name, tone, open, began, cause, rows }) =>
+      el(
+        'li.past',
+        { key: id, 'data-wk-tone': tone },
+        el(
+          'div.head',
+          null,
+          el('h4.past-name', null, name),
+          el('span.past-when', null, open ? 'open ' : 'began ', timeSpec(began, open ? 'for' : 'ago')),
+        ),
+        cause && el('p.past-cause', null, cause),
+        rowsSpec('dl.rows', rows),
+      ),
+    );
+    return el(
+      'section.incidents',
+      { 'aria-label': 'Recent incidents' },
+      el('h3.section-title', null, 'Recent incidents'),
+      items.length === 0 ? el('p.text', null, 'None is on record.') : el('ul.pasts', { role: 'list' }, items),
+    );
+  }
+
   function panelSpec({ id, title, rows }) {
     return el('section.panel', { key: id }, el('h3.panel-title', null, title), rowsSpec('dl.rows', rows));
   }
 
-  function cardSpec(one, admin) {
+  function cardSpec(one, admin, section) {
+    const group = one.group === section ? null : one.group;
     return el(
       'li.card',
       { key: one.key, 'data-wk-key': one.key, 'data-wk-state': one.state, 'data-wk-tone': one.tone },
       el(
         'div.head',
         null,
-        el('div.names', null, one.group && el('p.group', null, one.group), el('h3.name', null, one.name)),
+        // Below the heading of its group, if there is one.
+        el('div.names', null, group && el('p.group', null, group), el(section === null ? 'h3.name' : 'h4.name', null, one.name)),
         el('span.label', null, one.label),
       ),
       one.reason && el('p.reason', null, one.reason),
       one.cares.length > 0 && el('dl.cares', null, one.cares.map(careSpec)),
+      one.timeline.length > 0 && timelineSpec(one.timeline, admin),
       !admin && one.facts.length > 0 && el('dl.facts', null, one.facts.map(factSpec)),
-      admin && rowsSpec('dl.rows.line', one.rows),
-      admin && el('div.detail', null, one.checks.map(checkSpec)),
+      one.rows.length > 0 && rowsSpec('dl.rows.line', one.rows),
+      one.checks.length > 0 && el('div.detail', null, one.checks.map(checkSpec)),
       one.history.length > 0 && changesSpec(one.history),
+      pastSpec(one),
       el(
         'p.foot',
         null,
@@ -859,6 +1210,67 @@
         one.since && one.tone !== 'old' && el('span', null, `${one.label} `, timeSpec(one.since, 'for')),
       ),
     );
+  }
+
+  /** The open incident; on the public page it takes no place until somebody asks. */
+  function timelineSpec(timeline, admin) {
+    const steps = timeline.map(({ at, tone, words }) =>
+      el('li.change', { key: `${at.at} ${words}`, 'data-wk-tone': tone }, el('span.when', null, timeSpec(at, 'ago')), el('span', null, words)),
+    );
+    const attributes = admin ? { open: '' } : {};
+    return el('details.timeline', attributes, el('summary', null, 'What happened'), el('ol', { role: 'list' }, steps));
+  }
+
+  /** Uptime, the last 90 days, and how fast it answered while this page was open. */
+  function pastSpec({ uptime, days, latency }) {
+    if (uptime.length === 0 && days === null && latency === null) return null;
+    const figures = uptime.map(({ label, value, note }) =>
+      el('div.figure', { key: label }, el('dt', null, label), el('dd', null, value, note && el('small', null, note))),
+    );
+    return el(
+      'div.was',
+      null,
+      figures.length > 0 && el('dl.figures', { 'aria-label': 'Uptime' }, figures),
+      days && daysSpec(days),
+      latency && latencySpec(latency),
+    );
+  }
+
+  /** Where in the drawing a day of some tone begins: what is worse stands higher, also without colour, and what nobody
+   * watched is a mere stub. */
+  const BAR_TOPS = { bad: 0, warn: 2, good: 6, muted: 14, none: 21 };
+  const BAR_HEIGHT = 24;
+
+  /** One path a tone rather than an element a day: a thousand cards have 90 each. */
+  function daysSpec({ bars, text }) {
+    const paths = new Map();
+    bars.forEach(({ tone }, day) => {
+      const top = BAR_TOPS[tone];
+      paths.set(tone, `${paths.get(tone) ?? ''}M${4 * day} ${top}h3v${BAR_HEIGHT - top}h-3z`);
+    });
+    const drawing = [...paths].map(([tone, d]) => el('path', { key: tone, class: `wk-bar wk-bar-${tone}`, d }));
+    const box = { viewBox: `0 0 ${4 * bars.length - 1} ${BAR_HEIGHT}`, preserveAspectRatio: 'none' };
+    return el(
+      'div.days',
+      null,
+      el('svg.bars', { ...box, role: 'img', 'aria-label': text, 'data-wk-days': JSON.stringify(bars.map((bar) => bar.text)) }, drawing),
+      el('p.scale', { 'aria-hidden': 'true' }, el('span', null, `${bars.length} days ago`), el('span.day', null, ''), el('span', null, 'today')),
+    );
+  }
+
+  const SPARK = { width: 120, height: 20 };
+
+  function latencySpec({ points, least, most, text }) {
+    const step = SPARK.width / (points.length - 1);
+    const scale = most === least ? 0 : (SPARK.height - 4) / (most - least);
+    const level = (value) => (scale === 0 ? SPARK.height / 2 : SPARK.height - 2 - (value - least) * scale);
+    const d = points
+      // Without an answer there is a gap, and the line begins anew after it.
+      .map((value, n) => value !== null && `${(points[n - 1] ?? null) === null ? 'M' : 'L'}${(n * step).toFixed(1)} ${level(value).toFixed(1)}`)
+      .filter(Boolean)
+      .join('');
+    const box = { viewBox: `0 0 ${SPARK.width} ${SPARK.height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' };
+    return el('p.latency', null, el('span', null, 'Latency'), el('svg.spark', box, el('path', { d })), el('span', null, text));
   }
 
   function careSpec({ id, label, tone, words }) {
@@ -939,10 +1351,12 @@
   function reconcile(parent, specs) {
     const known = new Map();
     for (const node of parent.childNodes) if (made.has(node)) known.set(made.get(node).key, node);
+    // What goes away goes first, so that it is in nobody's way.
+    const wanted = new Set(specs.map(({ key }) => key));
+    for (const [key, node] of known) if (!wanted.has(key)) node.remove();
     let cursor = parent.firstChild;
     for (const spec of specs) {
       const node = known.get(spec.key) ?? create(spec, parent.ownerDocument);
-      known.delete(spec.key);
       update(node, spec);
       // One that has moved away from here steps aside, instead of all that follow moving up.
       if (cursor !== null && cursor.nextSibling === node) {
@@ -953,11 +1367,12 @@
       if (node === cursor) cursor = cursor.nextSibling;
       else parent.insertBefore(node, cursor);
     }
-    for (const node of known.values()) node.remove();
   }
 
   function create(spec, owner) {
-    return spec.tag === '#text' ? owner.createTextNode('') : owner.createElement(spec.tag);
+    if (spec.tag === '#text') return owner.createTextNode('');
+    if (spec.tag === 'svg' || spec.tag === 'path') return owner.createElementNS('http://www.w3.org/2000/svg', spec.tag);
+    return owner.createElement(spec.tag);
   }
 
   function update(node, spec) {
@@ -973,9 +1388,6 @@
     for (const name of Object.keys(before)) if (!(name in spec.attributes)) node.removeAttribute(name);
     reconcile(node, spec.children);
   }
-
-  /** With more cards than this, those off the screen are not laid out. */
-  const MANY_CARDS = 60;
 
   /** Draws what was seen into a widget's element. A node that had to move keeps the focus. */
   function render(element, seen, admin) {
@@ -994,6 +1406,15 @@
       const words = phrase(time.dataset.wkTime, at, (now - Date.parse(at)) / 1000);
       if (time.firstChild !== null && time.firstChild.data !== words) time.firstChild.data = words;
     }
+  }
+
+  /** Says below the bars which day the pointer is on. */
+  function renderDay(bars, x) {
+    const days = JSON.parse(bars.dataset.wkDays);
+    const { left, width } = bars.getBoundingClientRect();
+    const day = days[Math.floor(((x - left) / width) * days.length)];
+    const said = bars.parentNode.querySelector('.wk-day');
+    if (day !== undefined && said !== null && said.textContent !== day) said.textContent = day;
   }
 
   /** The tab's icon: a sign besides its colour. */
@@ -1069,8 +1490,14 @@
 
   /** One viewer that is asked for all widgets that show it. */
   class Source {
-    constructor(url) {
-      this.url = url;
+    /**
+     * @param {string} there where the viewer is, with a slash at the end
+     * @param {boolean} admin whether the details are asked for
+     */
+    constructor(there, admin) {
+      this.there = there;
+      this.query = admin ? '?details' : '';
+      this.admin = admin;
       this.widgets = new Set();
       this.document = null;
       /** The document's age when it came, and when that was here. */
@@ -1080,6 +1507,12 @@
       this.lost = null;
       this.asking = false;
       this.due = 0;
+      this.archive = new Archive(this);
+      this.latencies = new Map();
+      /** What is under way, to be called off when nobody wants it any more. */
+      this.underWay = new Set();
+      this.hasEnded = false;
+      this.drawing = null;
     }
 
     /** The age by whichever clock says more: the monotonic one stands still in suspend. */
@@ -1089,34 +1522,61 @@
       return this.age + Math.max(0, performance.now() - monotonic, Date.now() - wall) / 1000;
     }
 
-    async ask() {
-      if (this.asking) return;
-      this.asking = true;
+    /** Asks the viewer for something and reads it, within 10 s. */
+    async fetch(path, read) {
       const stop = new AbortController();
       const timer = setTimeout(() => stop.abort(), TIMEOUT_MS);
+      this.underWay.add(stop);
       try {
         // `no-cache` asks the viewer each time and lets the browser's cache answer a 304.
-        const answer = await fetch(this.url, { cache: 'no-cache', signal: stop.signal });
-        const document = await documentIn(answer);
-        // The viewer vouched for it without telling an age: then it is as old as it has been here, at least.
-        this.age = ageOf(answer.headers, document) ?? (document.stale === false ? 0 : null);
-        this.document = document;
+        const url = new URL(path + this.query, this.there);
+        return await read(await fetch(url, { cache: 'no-cache', signal: stop.signal }));
+      } catch (error) {
+        throw stop.signal.aborted ? new Error('it did not answer within 10 s') : error;
+      } finally {
+        clearTimeout(timer);
+        this.underWay.delete(stop);
+      }
+    }
+
+    async ask() {
+      if (this.asking || this.hasEnded) return;
+      this.asking = true;
+      try {
+        await this.fetch('api/status', async (answer) => {
+          const document = await documentIn(answer);
+          // The viewer vouched for it without telling an age: then it is as old as it has been here, at least.
+          this.age = ageOf(answer.headers, document) ?? (document.stale === false ? 0 : null);
+          this.document = document;
+        });
         this.received = { monotonic: performance.now(), wall: Date.now() };
         this.failures = 0;
         this.lost = null;
+        remember(this.latencies, record(this.document.services));
       } catch (error) {
         this.failures += 1;
-        this.lost = stop.signal.aborted ? 'it did not answer within 10 s' : whyLost(error, this.url);
-      } finally {
-        clearTimeout(timer);
-        this.asking = false;
+        this.lost = whyLost(error, this.there);
       }
-      this.draw();
+      this.asking = false;
+      if (this.hasEnded) return;
+      this.plan(this.draw());
+      guarded(() => this.archive.ask());
     }
 
-    /** Draws everything anew and sets the time of the next question. */
+    /** Draws everything anew. Returns whether something is wrong. */
     draw() {
-      const wrong = [...this.widgets].map((widget) => widget.draw(this)).includes(true);
+      clearTimeout(this.drawing);
+      this.drawing = null;
+      return [...this.widgets].map((widget) => widget.draw()).includes(true);
+    }
+
+    /** Draws soon: several answers at once make one drawing. */
+    drawSoon() {
+      if (!this.hasEnded) this.drawing ??= setTimeout(() => this.draw(), DRAW_AFTER_MS);
+    }
+
+    /** Sets the time of the next question. */
+    plan(wrong) {
       const refresh = Math.min(...[...this.widgets].map((widget) => widget.refresh));
       const limit = number(record(this.document).stale_after_s) ?? STALE_AFTER_S;
       const seconds = pause({ refresh, wrong, age: this.ageNow(), limit, failures: this.failures });
@@ -1126,15 +1586,104 @@
 
     /** Once a second while somebody looks. */
     tick() {
-      for (const widget of this.widgets) {
-        if (widget.element.isConnected) widget.tick(this);
-        else {
-          // Put into the page again, `mount` takes it for a new one.
-          this.widgets.delete(widget);
-          delete widget.element.wellkeep;
-        }
+      for (const widget of this.widgets) widget.tick();
+      if (performance.now() >= this.due) this.ask();
+      this.archive.ask();
+    }
+
+    end() {
+      this.hasEnded = true;
+      clearTimeout(this.drawing);
+      for (const stop of this.underWay) stop.abort();
+    }
+  }
+
+  const DRAW_AFTER_MS = 50;
+
+  /** So many looks make the line of latencies. */
+  const LATENCIES_KEPT = 60;
+
+  /**
+   * Keeps what the checks took: one entry a look, however often the same document comes.
+   * @param {Map<string, {at: unknown, points: (number|null)[]}>} latencies by key
+   */
+  function remember(latencies, services) {
+    for (const [key, value] of Object.entries(services)) {
+      const service = record(value);
+      const before = latencies.get(key);
+      if (text(service.last_checked) === null || before?.at === service.last_checked) continue;
+      const points = [...(before?.points ?? []), latencyOf(service)].slice(-LATENCIES_KEPT);
+      latencies.set(key, { at: service.last_checked, points });
+    }
+    for (const key of latencies.keys()) if (!Object.hasOwn(services, key)) latencies.delete(key);
+  }
+
+  /** A past that has not changed is asked for again after so many seconds, and one that has after so many. */
+  const PAST_S = 300;
+  const PAST_CHANGED_S = 15;
+  const PAST_AT_ONCE = 3;
+
+  /**
+   * What was: the past of the services that somebody has on the screen, a few at a time, and the latest incidents. A
+   * viewer that does not have it, or not for everybody, is not asked again.
+   */
+  class Archive {
+    constructor(source) {
+      this.source = source;
+      /** When a service's past was asked for, and since when it was in its state then. */
+      this.asked = new Map();
+      this.past = new Map();
+      this.incidents = null;
+      this.running = 0;
+      /** The addresses that the viewer does not have. */
+      this.missing = new Set();
+    }
+
+    /** Asks for what is due. */
+    ask() {
+      const { document, lost, hasEnded, widgets } = this.source;
+      if (document === null || lost !== null || hasEnded) return;
+      // Who keeps the past tells of it in the document: an older monitor does not, nor live checks.
+      const kept = Object.entries(record(document.services)).filter(([, one]) => isObject(record(one).uptime));
+      if (kept.length === 0) return;
+      const services = Object.fromEntries(kept);
+      if ([...widgets].some((widget) => widget.page)) {
+        // The latest change of any state, and what was done since: an incident that began and ended between two questions
+        // leaves a mark as well.
+        const changes = Object.values(services).map((one) => text(record(one).since) ?? '').sort();
+        const heals = Object.values(services).flatMap((one) => list(record(record(one).incident).heals));
+        const mark = `${changes.at(-1)} ${heals.map(({ result }) => text(result)).join(' ')}`;
+        this.askOnce('api/incidents', mark, (answer) => {
+          this.incidents = answer;
+        });
       }
-      if (this.widgets.size > 0 && performance.now() >= this.due) this.ask();
+      for (const key of new Set([...widgets].flatMap((widget) => widget.visible()))) {
+        if (this.running >= PAST_AT_ONCE) return;
+        if (!Object.hasOwn(services, key)) continue;
+        this.askOnce('api/history/', text(record(services[key]).since), (answer) => this.past.set(key, answer), key);
+      }
+    }
+
+    /** Asks unless it was asked lately; sooner when `mark` is another one than then. */
+    async askOnce(address, mark, take, key = '') {
+      const path = address + encodeURIComponent(key);
+      const before = this.asked.get(path);
+      const age = before === undefined ? Infinity : (performance.now() - before.at) / 1000;
+      if (this.missing.has(address) || age < (before?.mark === mark ? PAST_S : PAST_CHANGED_S)) return;
+      this.asked.set(path, { at: performance.now(), mark });
+      this.running += 1;
+      try {
+        await this.source.fetch(path, async (answer) => {
+          if ([401, 403, 404].includes(answer.status)) this.missing.add(address);
+          const said = answer.ok ? await answer.json() : null;
+          if (isObject(said)) take(said);
+        });
+        this.source.drawSoon();
+      } catch {
+        // What was is no news. The next time comes by itself, and `ask` tells when the viewer is lost.
+      }
+      this.running -= 1;
+      if (!this.missing.has(address)) guarded(() => this.ask());
     }
   }
 
@@ -1149,31 +1698,47 @@
 
   // --------------------------------------------------------------------------------------------------------- mount
 
-  /** One `<div data-wellkeep>`. */
+  /** One place where the state is shown. */
   class Widget {
-    constructor(element) {
-      const { services = '', refresh, admin, page } = element.dataset;
-      const keys = services.split(',').map((key) => key.trim());
+    constructor(element, source) {
+      const keys = (attributeOf(element, 'services') ?? '').split(',').map((key) => key.trim());
+      const refresh = Number.parseFloat(attributeOf(element, 'refresh'));
       this.element = element;
-      this.refresh = Number.parseFloat(refresh) >= 1 ? Number.parseFloat(refresh) : REFRESH_S;
-      this.page = page !== undefined;
+      this.source = source;
+      this.refresh = refresh >= 1 ? refresh : REFRESH_S;
+      this.page = attributeOf(element, 'page') !== null;
       this.options = {
         services: keys.filter((key) => key !== ''),
-        admin: admin !== undefined,
+        admin: source.admin,
         title: element.ownerDocument.title,
       };
+      this.filter = (this.page && filterOf(location.hash)) || NO_FILTER;
       this.seen = null;
+      this.listening = new AbortController();
+      this.onScreen = new Set();
+      // A browser without it shows no past, and everything else.
+      this.observer =
+        typeof IntersectionObserver === 'function'
+          ? new IntersectionObserver((entries) => guarded(() => this.scrolled(entries)), { rootMargin: '600px' })
+          : null;
+      this.listen();
     }
 
     /** Returns whether something is wrong. A fault of ours must not leave an old, green picture behind. */
-    draw(source) {
+    draw() {
+      const { source } = this;
       const draw = () => {
         // What stood here before is not ours to keep up to date.
         if (this.seen === null) this.element.replaceChildren();
-        const said = { ...this.options, lost: source.lost, answeredAge: source.age };
-        this.seen = view(source.document, source.ageNow(), said);
+        const { past, incidents } = source.archive;
+        const latencies = new Map([...source.latencies].map(([key, { points }]) => [key, points]));
+        const more = { lost: source.lost, answeredAge: source.age, filter: this.filter, past, latencies, near: this.near() };
+        const options = { ...this.options, ...more, incidents: this.page ? incidents : null };
+        this.seen = view(source.document, source.ageNow(), options);
         render(this.element, this.seen, this.options.admin);
         if (this.page) renderTab(this.element.ownerDocument, this.seen);
+        if (this.observer !== null)
+          for (const card of this.element.querySelectorAll('.wk-card')) this.observer.observe(card);
         return this.seen.wrong;
       };
       return guarded(draw, () => {
@@ -1184,13 +1749,104 @@
       });
     }
 
-    /** Only the ages move on, as long as the document can be believed as before. */
-    tick(source) {
-      const age = source.ageNow();
-      if (this.seen?.kind !== freshness(source.document, age, source.lost)) this.draw(source);
-      else if (this.seen.now !== null)
-        renderAges(this.element, instant(source.document.generated_at) + age * 1000);
+    /** Only the ages on the screen move on, as long as the document can be believed as before. */
+    tick() {
+      const age = this.source.ageNow();
+      if (this.seen?.kind !== freshness(this.source.document, age, this.source.lost)) return void this.draw();
+      if (this.seen.now === null) return;
+      const now = this.now(age);
+      if (this.observer === null) return renderAges(this.element, now);
+      for (const part of this.element.children) if (!part.matches('.wk-cards')) renderAges(part, now);
+      for (const card of this.onScreen) renderAges(card, now);
     }
+
+    now(age) {
+      return instant(this.source.document.generated_at) + age * 1000;
+    }
+
+    /** The keys of the cards on the screen or near it. */
+    visible() {
+      return [...this.onScreen].filter((card) => card.isConnected).map((card) => card.dataset.wkKey);
+    }
+
+    /** The keys of the cards that have all details; one with the focus keeps them. */
+    near() {
+      const focused = this.element.ownerDocument.activeElement?.closest('.wk-card');
+      return new Set([...this.visible(), focused?.dataset.wkKey]);
+    }
+
+    scrolled(entries) {
+      for (const { target, isIntersecting } of entries) {
+        if (!isIntersecting) this.onScreen.delete(target);
+        else {
+          this.onScreen.add(target);
+          const age = this.source.ageNow();
+          if (this.seen !== null && this.seen.now !== null) renderAges(target, this.now(age));
+        }
+      }
+      if (this.seen?.cards.length > MANY_CARDS) this.source.drawSoon();
+      this.source.archive.ask();
+    }
+
+    listen() {
+      const on = (target, name, work) =>
+        target.addEventListener(name, (event) => guarded(() => work(event)), { signal: this.listening.signal });
+      const { element } = this;
+      const find = () => element.querySelector('.wk-filter input');
+      on(element, 'input', ({ target }) => target.closest('.wk-filter') && this.look());
+      on(element, 'keydown', (event) => {
+        if (event.key !== 'Escape' || event.target !== find() || find().value === '') return;
+        find().value = '';
+        this.look();
+      });
+      on(element, 'pointermove', ({ target, clientX }) => {
+        const bars = target.closest('.wk-bars');
+        if (bars !== null) renderDay(bars, clientX);
+      });
+      on(element, 'pointerout', ({ target }) => {
+        const said = target.closest('.wk-days')?.querySelector('.wk-day');
+        if (said) said.textContent = '';
+      });
+      if (!this.page) return;
+      on(element.ownerDocument, 'keydown', (event) => {
+        const isTyping = event.target.closest?.('input, textarea, select, [contenteditable]');
+        if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || isTyping || !find()) return;
+        event.preventDefault();
+        find().focus();
+        find().select();
+      });
+      on(window, 'hashchange', () => {
+        const filter = filterOf(location.hash);
+        if (filter === null) return;
+        this.filter = filter;
+        this.draw();
+        if (find() === null) return;
+        find().value = filter.words;
+        element.querySelector('.wk-filter select').value = filter.state;
+      });
+    }
+
+    /** Takes over what the reader looks for; on our own page it stays in the address. */
+    look() {
+      const [input, select] = ['input', 'select'].map((one) => this.element.querySelector(`.wk-filter ${one}`));
+      this.filter = { words: input.value.trim(), state: select.value };
+      if (this.page) window.history.replaceState(null, '', location.pathname + location.search + hashOf(this.filter));
+      this.draw();
+    }
+
+    end() {
+      this.listening.abort();
+      this.observer?.disconnect();
+      delete this.element.wellkeep;
+    }
+  }
+
+  const ELEMENT = 'wellkeep-status';
+
+  /** An attribute of a widget; our own element has no need of `data-`. */
+  function attributeOf(element, name) {
+    const isOurs = element.localName === ELEMENT;
+    return element.getAttribute(`data-${name}`) ?? (isOurs ? element.getAttribute(name) : null);
   }
 
   /** A fault of ours stays ours: the page around the widget goes on. */
@@ -1206,26 +1862,45 @@
   /** @param {string} base where this script's viewer is, with a slash at the end */
   function start(base) {
     const sources = new Map();
+    /** The timer and the listeners of the page; null while there is no widget. */
+    let running = null;
 
     function mount() {
-      for (const element of document.querySelectorAll('[data-wellkeep]'))
-        if (element.wellkeep === undefined) guarded(() => add(element));
+      for (const element of document.querySelectorAll('[data-wellkeep]')) guarded(() => add(element));
     }
 
     function add(element) {
-      element.wellkeep = new Widget(element);
-      const { src } = element.dataset;
+      if (element.wellkeep !== undefined) return;
+      const src = attributeOf(element, 'src');
       const there = src ? new URL(src.replace(/\/?$/, '/'), document.baseURI).href : base;
-      const url = new URL(element.wellkeep.options.admin ? 'api/status?details' : 'api/status', there).href;
-      const source = sources.get(url) ?? new Source(url);
-      sources.set(url, source);
+      const admin = attributeOf(element, 'admin') !== null;
+      const id = `${there} ${admin}`;
+      const source = sources.get(id) ?? new Source(there, admin);
+      element.wellkeep = new Widget(element, source);
+      sources.set(id, source);
       source.widgets.add(element.wellkeep);
-      source.draw();
+      run();
+      element.wellkeep.draw();
       source.ask();
     }
 
+    function remove(element) {
+      const widget = element.wellkeep;
+      if (widget === undefined) return;
+      widget.end();
+      for (const [id, source] of sources) {
+        if (!source.widgets.delete(widget) || source.widgets.size > 0) continue;
+        source.end();
+        sources.delete(id);
+      }
+      if (sources.size === 0) rest();
+    }
+
     function each(work) {
-      if (!document.hidden) for (const source of sources.values()) guarded(() => work(source));
+      for (const source of sources.values()) {
+        for (const { element } of source.widgets) if (!element.isConnected) remove(element);
+        if (!document.hidden && source.widgets.size > 0) guarded(() => work(source));
+      }
     }
 
     function askAll() {
@@ -1235,14 +1910,51 @@
       });
     }
 
+    function run() {
+      if (running !== null) return;
+      const timer = setInterval(() => each((source) => source.tick()), 1000);
+      const stop = new AbortController();
+      const { signal } = stop;
+      document.addEventListener('visibilitychange', askAll, { signal });
+      window.addEventListener('online', askAll, { signal });
+      window.addEventListener('pageshow', (event) => event.persisted && askAll(), { signal });
+      running = { timer, stop };
+    }
+
+    function rest() {
+      clearInterval(running.timer);
+      running.stop.abort();
+      running = null;
+    }
+
     addStylesheet(new URL('static/status.css', base).href);
     mount();
-    if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', mount);
-    document.addEventListener('visibilitychange', askAll);
-    window.addEventListener('online', askAll);
-    window.addEventListener('pageshow', (event) => event.persisted && askAll());
-    setInterval(() => each((source) => source.tick()), 1000);
+    if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', mount, { once: true });
+    guarded(() => define(add, remove));
     return { mount, view };
+  }
+
+  /** `<wellkeep-status>`: the same, coming and going with its element. */
+  function define(add, remove) {
+    if (typeof customElements === 'undefined' || customElements.get(ELEMENT) !== undefined) return;
+    class Status extends HTMLElement {
+      static observedAttributes = ['services', 'refresh', 'src', 'admin', 'page'].flatMap((name) => [name, `data-${name}`]);
+
+      connectedCallback() {
+        guarded(() => add(this));
+      }
+
+      disconnectedCallback() {
+        guarded(() => remove(this));
+      }
+
+      attributeChangedCallback() {
+        if (this.wellkeep === undefined) return;
+        this.disconnectedCallback();
+        this.connectedCallback();
+      }
+    }
+    customElements.define(ELEMENT, Status);
   }
 
   function addStylesheet(href) {
@@ -1253,8 +1965,9 @@
     document.head.append(link);
   }
 
-  if (typeof module !== 'undefined') {
-    module.exports = { view, pause, ageOf, documentIn, duration };
+  if (typeof window === 'undefined') {
+    // The tests: a page may well have a variable of the name `module`.
+    module.exports = { view, pause, ageOf, documentIn, duration, filterOf, hashOf, remember };
   } else if (window.wellkeep === undefined) {
     // The script stands at BASE/static/status.js.
     const base = new URL('..', document.currentScript?.src ?? document.baseURI).href;

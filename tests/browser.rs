@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "the lint knows tests only by their attribute, not their helpers")]
 
 mod common;
+#[path = "browser/situations.rs"]
+mod situations;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -31,6 +33,68 @@ fn all_well() -> Value {
     services.retain(|_, service| service["state"] == "up");
     document
 }
+
+/// The same document from a monitor that keeps the past.
+fn with_uptime(mut document: Value) -> Value {
+    for service in document["services"].as_object_mut().expect("services").values_mut() {
+        let day = if service["ok"] == true { 1.0 } else { 0.99799 };
+        service["uptime"] = json!({
+            "1h": {"ratio": 1.0, "known": 1.0}, "24h": {"ratio": day, "known": 1.0}, "7d": {"ratio": 0.99876, "known": 1.0},
+            "30d": {"ratio": 0.99961, "known": 0.9991}, "90d": {"ratio": 0.9992, "known": 0.44},
+        });
+    }
+    document
+}
+
+/// 90 days up to the fixture's own: half of them before the monitor was there, two with failures, one stopped.
+fn ninety_days(key: &str) -> Value {
+    let today: jiff::civil::Date = "2026-11-23".parse().expect("a date");
+    let day = |ago: i32| {
+        let from = format!("{}T00:00:00Z", today.saturating_sub(jiff::ToSpan::days(ago)));
+        match ago {
+            50.. => json!({"from": from, "known": 0.0}),
+            49 => json!({"from": from, "ratio": 1.0, "known": 0.2, "worst": "up"}),
+            30 => json!({"from": from, "ratio": 0.95, "known": 1.0, "worst": "down", "heals": 2}),
+            12 => json!({"from": from, "ratio": 0.9995, "known": 1.0, "worst": "degraded"}),
+            5 => json!({"from": from, "known": 0.0, "not_counted": 1.0, "worst": "stopped"}),
+            _ => json!({"from": from, "ratio": 1.0, "known": 1.0, "worst": "up"}),
+        }
+    };
+    let days: Vec<Value> = (0..90).rev().map(day).collect();
+    let month = json!({"incidents": 3, "mean_time_to_detect_s": 12.5, "mean_time_to_recover_s": 64.0, "heals": 2, "restarts": 1,
+        "restarts_an_hour": 0.01});
+    json!({"key": key, "days": days, "hours": [], "transitions": [], "incidents": [],
+        "failures": {"24h": {"incidents": 0, "heals": 0, "restarts": 0}, "7d": {"incidents": 0, "heals": 0, "restarts": 0}, "30d": month}})
+}
+
+/// Two incidents of the fixture's services, one of them still open.
+fn incidents() -> Value {
+    json!({"incidents": [
+        {"id": "20261123T085840Z-checkout", "service": "checkout", "began": "2026-11-23T08:58:30Z",
+            "detected": "2026-11-23T08:58:40Z", "cause": "answered 503 Service Unavailable", "time_to_detect_s": 10,
+            "heals": [{"at": "2026-11-23T08:59:04Z", "step": "restart", "attempt": 1, "result": "failed"}]},
+        {"id": "20261122T210950Z-flask_web", "service": "flask_web", "began": "2026-11-22T21:09:30Z",
+            "detected": "2026-11-22T21:09:50Z", "ended": "2026-11-22T21:10:22Z", "cause": "http: connection refused by 127.0.0.1:5000",
+            "outcome": "well again by heal 1 (restart)", "time_to_detect_s": 20, "time_to_recover_s": 52,
+            "heals": [{"at": "2026-11-22T21:10:00Z", "step": "restart", "attempt": 1, "result": "healed"}]},
+    ]})
+}
+
+/// A site whose viewer knows the past.
+fn site_with_past(document: Value) -> Site {
+    let keys: Vec<String> = document["services"].as_object().expect("services").keys().cloned().collect();
+    let site = Site::showing(with_uptime(document));
+    for key in keys {
+        site.remember(&key, ninety_days(&key));
+    }
+    site.remember("", incidents());
+    site
+}
+
+const PAST_DRAWN: &str = "return document.querySelectorAll('.wk-bars').length > 0 && document.querySelectorAll('.wk-past').length > 0";
+
+const PAST_OF_ALL: &str =
+    "return document.querySelectorAll('.wk-bars').length === document.querySelectorAll('.wk-card').length";
 
 fn browser() -> Option<Browser> {
     Browser::start().map_err(|reason| common::skip(&reason)).ok()
@@ -174,6 +238,12 @@ fn the_page_of_a_real_monitor_follows_a_service_that_stops_and_starts_again() {
         server.start_again();
         await_label("OK");
         assert_eq!(browser.run("return kept.isConnected"), true, "the same card, on a page never left");
+        browser.wait_until(
+            "return kept.querySelector('.wk-figures') !== null && kept.querySelector('.wk-bars') !== null",
+        );
+        browser.wait_until(
+            "return document.querySelector('.wk-past')?.innerText.includes('Detected after') === true",
+        );
     }
     assert_quiet(&browser);
 }
@@ -220,6 +290,7 @@ fn the_viewer_fills_in_title_and_refresh_and_helps_those_without_javascript() {
         );
         let words = browser.run("return document.querySelector('main').innerText");
         let words = words.as_str().unwrap();
+        assert!(words.contains("0 of 1 services are well") && words.contains("looked for itself"), "{words}");
         assert!(words.contains("/api/status") && words.contains("wellkeep status"), "{words}");
         screenshot(&browser, &format!("noscript-{}", if path.is_empty() { "page" } else { path }));
     }
@@ -233,9 +304,9 @@ fn the_fixture_is_a_document_of_this_version() {
 }
 
 #[test]
-fn the_pages_hold_the_two_placeholders_nothing_inline_and_words_for_those_without_javascript() {
+fn the_pages_hold_the_three_placeholders_nothing_inline_and_words_for_those_without_javascript() {
     for page in [include_str!("../static/index.html"), include_str!("../static/admin.html")] {
-        let rest = page.replace("{{title}}", "").replace("{{refresh_s}}", "");
+        let rest = page.replace("{{title}}", "").replace("{{refresh_s}}", "").replace("{{plain}}", "");
         assert!(page.contains("<title>{{title}}") && page.contains("data-refresh=\"{{refresh_s}}\""));
         assert!(!rest.contains("{{"), "another placeholder than the viewer fills");
         for inline in ["<style", " style=", "<script>", " onload=", " onclick=", "http://", "https://"] {
@@ -389,56 +460,6 @@ fn every_state_is_drawn_wide_and_narrow_in_light_and_dark() {
 }
 
 #[test]
-fn every_banner_is_drawn() {
-    let Some(browser) = browser() else { return };
-    let mut main_down = all_well();
-    main_down["services"]["flask_web"]["state"] = json!("down");
-    main_down["services"]["flask_web"]["reason"] = json!("Connection refused at 127.0.0.1:5000");
-    let mut stopped = all_well();
-    stopped["services"]["flask_web"]["state"] = json!("stopped");
-    stopped["services"]["flask_web"]["ok"] = json!(false);
-    let mut live = all_well();
-    live["mode"] = json!("live_checks");
-    let mut stale = every_state();
-    stale["stale"] = json!(true);
-    stale["viewer"] = json!({"data": "stale", "reason": "the monitor has written nothing for 3 min; it died or hangs", "version": "0.1.0"});
-    let none = json!({"stale": true, "services": {}, "total": 0, "viewer": {"data": "none",
-        "reason": "/var/lib/wellkeep/status.json does not exist: no monitor has written here yet"}});
-    let mut empty = all_well();
-    empty["services"] = json!({});
-    let mut wrong_config = all_well();
-    wrong_config["monitor"]["config"]["error"] =
-        json!("/etc/wellkeep/monitor.yml:14:5: unknown key `prot`; did you mean `port`?");
-    let drawn = [
-        ("well", all_well(), true, "All 4 services are well"),
-        ("main-down", main_down, true, "Flask Web is down"),
-        ("stopped", stopped, true, "All 3 running services are well"),
-        ("live", live, true, "All 4 services are well"),
-        ("stale", stale, false, "The monitor has stopped reporting"),
-        ("none", none, false, "There is no data"),
-        ("empty", empty, true, "No services configured"),
-        ("config-error", wrong_config, true, "All 4 services are well"),
-    ];
-    let site = Site::showing(all_well());
-    for (name, document, is_fresh, headline) in drawn {
-        if is_fresh {
-            site.show(document);
-        } else {
-            site.show_as_it_is(document, 190);
-        }
-        for (dark, scheme) in [(false, "light"), (true, "dark")] {
-            browser.view_as(1000, 600, dark);
-            browser.open(&site.url("/"));
-            browser.wait_until(&format!(
-                "return document.querySelector('.wk-headline')?.textContent === '{headline}'"
-            ));
-            screenshot(&browser, &format!("banner-{name}-{scheme}"));
-        }
-    }
-    assert_quiet(&browser);
-}
-
-#[test]
 fn what_is_done_about_a_service_is_drawn_and_counts_down() {
     let Some(browser) = browser() else { return };
     let mut document = every_state();
@@ -476,6 +497,298 @@ fn what_is_done_about_a_service_is_drawn_and_counts_down() {
     assert_quiet(&browser);
 }
 
+#[test]
+fn what_was_is_drawn_and_no_day_that_nobody_watched_is_green() {
+    let Some(browser) = browser() else { return };
+    let site = site_with_past(every_state());
+    for (path, page) in [("/", "page"), ("/admin", "admin")] {
+        for (width, shape) in [(1280, "wide"), (360, "narrow")] {
+            for (dark, scheme) in [(false, "light"), (true, "dark")] {
+                browser.view_as(width, 900, dark);
+                browser.open(&site.url(path));
+                browser.wait_until(LOADED);
+                // On a phone the admin page begins with the host: the past is asked for when a card comes near.
+                browser.run("document.querySelector('.wk-card').scrollIntoView()");
+                browser.wait_until(PAST_DRAWN);
+                browser.wait_until("return document.querySelector('.wk-card .wk-bars') !== null");
+                assert_eq!(browser.run("return document.documentElement.scrollWidth"), width);
+                screenshot(&browser, &format!("past-{page}-{shape}-{scheme}"));
+            }
+        }
+    }
+    let label = browser.run("return document.querySelector('.wk-bars').getAttribute('aria-label')");
+    let label = label.as_str().unwrap();
+    assert!(
+        label.starts_with(
+            "The last 90 days: 46 days without a failure, 2 with, 1 on hold or stopped, 41 unknown."
+        ),
+        "{label}"
+    );
+    assert!(label.contains("2026-10-24: 95 % up, down, 2 heals"), "{label}");
+    // The green path begins with the first day that was watched for most of it: the 42nd.
+    let green = browser.run("return document.querySelector('.wk-bar-good').getAttribute('d')");
+    assert!(green.as_str().unwrap().starts_with("M164 "), "{green}");
+    let words = browser.run("return document.querySelector('.wk-incidents').innerText.replace(/\\s+/g, ' ')");
+    let words = words.as_str().unwrap();
+    for part in
+        ["Recovered after 52 s", "restart: it helped", "not yet", "--evidence 20261122T210950Z-flask_web"]
+    {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let figures = browser.run("return document.querySelector('.wk-figures').innerText.replace(/\\s+/g, ' ')");
+    assert_eq!(figures, "24 h 99.79 % 7 d 99.87 % 30 d 99.96 % 90 d 99.92 % 44 % known");
+
+    site.show_as_it_is(json!({"stale": true, "viewer": {"data": "stale"}, "services": with_uptime(every_state())["services"]}), 190);
+    browser.wait_until("return document.querySelector('.wk-banner').dataset.wkTone === 'old'");
+    let fill = "return new Set([...document.querySelectorAll('.wk-bar-good')].map(e => getComputedStyle(e).fill)).has(getComputedStyle(document.querySelector('.wk-past-when')).color)";
+    assert_eq!(browser.run(fill), true, "over old data nothing is green");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn the_past_is_asked_for_only_of_what_is_on_the_screen() {
+    let Some(browser) = browser() else { return };
+    let mut document = all_well();
+    let services = document["services"].as_object_mut().expect("services");
+    let pattern = services["flask_web"].clone();
+    for number in 0..300 {
+        services.insert(format!("service_{number:03}"), pattern.clone());
+    }
+    let site = site_with_past(document);
+    browser.view_as(1000, 700, false);
+    browser.open(&site.url("/"));
+    browser.wait_until(PAST_DRAWN);
+    browser.run("scrollTo(0, document.documentElement.scrollHeight)");
+    browser.wait_until("return document.querySelector('[data-wk-key=service_299] .wk-bars') !== null");
+    let asked = site.past_asked();
+    assert!(asked.len() < 150, "{} of 304 were asked for", asked.len());
+    let mut once = asked.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), asked.len(), "none was asked for twice");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn a_thousand_services_are_found_by_words_and_state_and_the_address_remembers() {
+    let Some(browser) = browser() else { return };
+    let mut document = every_state();
+    let services = document["services"].as_object_mut().expect("services");
+    let pattern = services["flask_web"].clone();
+    for number in 0..1000 {
+        let mut service = pattern.clone();
+        service["name"] = json!(format!("Unit {number}"));
+        services.insert(format!("service_{number}"), service);
+    }
+    let site = Site::showing(document);
+    browser.view_as(1000, 700, false);
+    browser.open(&site.url("/"));
+    browser.wait_until(LOADED);
+    let shown = "return [...document.querySelectorAll('.wk-card')].map(e => e.dataset.wkKey)";
+    let cards = |count: usize| {
+        browser.wait_until(&format!("return document.querySelectorAll('.wk-card').length === {count}"));
+    };
+    browser.press("/");
+    assert_eq!(browser.run("return document.activeElement.type"), "search");
+    for key in "unit 777".chars() {
+        browser.press(&key.to_string());
+    }
+    cards(1);
+    assert_eq!(browser.run(shown), json!(["service_777"]));
+    assert_eq!(browser.run("return location.hash"), "#q=unit+777");
+    assert_eq!(browser.run("return document.querySelector('.wk-found').textContent"), "1 of 1012 services");
+    assert_eq!(browser.run("return document.activeElement.value"), "unit 777");
+    screenshot(&browser, "found");
+    browser.press("\u{e00c}");
+    cards(1012);
+    browser.run(
+        "const state = document.querySelector('.wk-filter select');
+         state.value = 'attention';
+         state.dispatchEvent(new Event('input', {bubbles: true}));",
+    );
+    cards(6);
+    assert_eq!(browser.run("return location.hash"), "#state=attention");
+    browser.run("location.reload()");
+    cards(6);
+    assert_eq!(browser.run("return document.querySelector('.wk-filter select').value"), "attention");
+    browser.run("location.hash = '#q=nothing+like+it'");
+    cards(0);
+    assert_eq!(browser.run("return document.querySelector('.wk-found').textContent"), "No service matches.");
+    browser.run("location.hash = '#status'");
+    assert_eq!(browser.run("return document.querySelector('.wk-filter input').value"), "nothing like it");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn without_javascript_the_states_are_in_a_table_and_old_ones_are_said_to_be_old() {
+    let Some(browser) = browser() else { return };
+    let folder = configured("- {key: shop, port: 1}\n");
+    let mut document = every_state();
+    document["services"]["redis"]["name"] = json!("<img src=x> & Co");
+    std::fs::write(folder.path().join("status.json"), document.to_string()).unwrap();
+    let mut viewer = Wellkeep::start(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    let address = viewer.address();
+    browser.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    browser.view_as(360, 800, false);
+    browser.open(&address);
+    let rows =
+        browser.run("return [...document.querySelectorAll('.wk-plain tbody tr')].map(e => e.innerText)");
+    let rows: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row.as_str().unwrap()).collect();
+    assert_eq!(rows.len(), 12);
+    assert_eq!(rows[0], "Checkout API\twas down\t2026-11-23 08:58:40 UTC", "the worst first");
+    assert!(rows.contains(&"<img src=x> & Co\twas up\t2026-11-10 03:12:00 UTC"), "{rows:#?}");
+    let words = browser.run("return document.querySelector('main').innerText");
+    // The fixture is of another boot than this machine's.
+    assert!(words.as_str().unwrap().starts_with("This is old data"), "{words}");
+    assert_eq!(browser.run("return document.documentElement.scrollWidth"), 360);
+    screenshot(&browser, "noscript-table");
+}
+
+/// What a strict page of somebody else allows: its own things, and the viewer's script, style and API.
+fn strict_policy(viewer: &Site) -> String {
+    let viewer = viewer.url("");
+    format!(
+        "default-src 'none'; script-src {viewer}; style-src {viewer}; connect-src {viewer}; img-src 'self'; \
+         require-trusted-types-for 'script'; base-uri 'none'"
+    )
+}
+
+#[test]
+fn under_a_strict_policy_the_element_shows_itself_and_leaves_nothing_behind_when_it_goes() {
+    let Some(browser) = browser() else { return };
+    let viewer = Site::showing(every_state());
+    let host = Site::showing(json!({}));
+    host.host_policy(&strict_policy(&viewer));
+    host.host(&format!(
+        "<!doctype html><title>Shop</title><link rel=icon href='/favicon.svg'><script src='{}'></script>\
+         <wellkeep-status services='checkout' refresh=1 theme=dark></wellkeep-status>\
+         <div data-wellkeep data-services='redis' data-refresh=1 data-theme=light></div><p id=rest>Ours</p>",
+        viewer.url("/static/status.js")
+    ));
+    browser.view_as(800, 900, false);
+    browser.open(&host.url("/"));
+    browser.wait_until("return document.querySelectorAll('.wk-card').length === 2");
+    let ground = |selector: &str| {
+        browser.run(&format!("return getComputedStyle(document.querySelector('{selector}')).backgroundColor"))
+    };
+    browser.wait_until("return getComputedStyle(document.querySelector('.wk-card')).display === 'flex'");
+    assert_eq!(ground("wellkeep-status .wk-card"), "rgb(23, 27, 34)", "dark, in a page that is light");
+    assert_eq!(ground("div .wk-card"), "rgb(255, 255, 255)");
+    screenshot(&browser, "widget-themes");
+
+    browser.run("window.kept = document.querySelector('wellkeep-status'); kept.setAttribute('services', 'search,redis');");
+    browser.wait_until("return kept.querySelectorAll('.wk-card').length === 2");
+    browser.run("window.unset = clearInterval; window.ended = 0; window.clearInterval = (id) => { ended += 1; unset(id); };");
+    browser.run("kept.remove(); document.querySelector('[data-wellkeep]').remove();");
+    browser.wait_until("return ended === 1");
+    let asked = viewer.asked();
+    // Three of its pauses: nobody asks for nobody.
+    std::thread::sleep(Duration::from_millis(3200));
+    assert_eq!(viewer.asked(), asked);
+    assert_eq!(browser.run("return kept.wellkeep"), Value::Null);
+    browser.run("document.body.append(kept)");
+    browser.wait_until("return kept.querySelectorAll('.wk-card').length === 2");
+    browser.wait_until("return kept.querySelector('.wk-meta').textContent.includes('ago')");
+    assert!(viewer.asked() > asked, "back again, it asks again");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn whatever_the_viewer_answers_the_page_around_the_widget_hears_nothing_of_it() {
+    let Some(browser) = browser() else { return };
+    let viewer = Site::showing(every_state());
+    let host = Site::showing(json!({}));
+    host.host(&format!(
+        "<!doctype html><title>Shop</title><link rel=icon href='/favicon.svg'>\
+         <script>window.faults = []; window.module = {{}}; addEventListener('error', (e) => faults.push(String(e.message)));\
+         addEventListener('unhandledrejection', (e) => faults.push(String(e.reason)));</script>\
+         <script src='{0}'></script><script src='{0}'></script>\
+         <wellkeep-status refresh=1></wellkeep-status><wellkeep-status src='http://[broken'></wellkeep-status>",
+        viewer.url("/static/status.js")
+    ));
+    host.host_policy("default-src * 'unsafe-inline'");
+    browser.open(&host.url("/"));
+    browser.wait_until("return document.querySelectorAll('.wk-card').length === 12");
+    let answers = [
+        (500, "text/html", "<h1>Oops</h1>"),
+        (200, "text/html", "<!doctype html><h1>Log in</h1>"),
+        (200, "application/json", "null"),
+        (
+            200,
+            "application/json",
+            "{\"services\": {\"a\": null, \"b\": 7, \"c\": {\"http\": [], \"uptime\": 3, \"incident\": \"x\"}}}",
+        ),
+        (200, "application/json", "{\"services\": {"),
+    ];
+    for (status, kind, body) in answers {
+        viewer.answer_instead(Some((status, kind, body)));
+        let asked = viewer.answers();
+        while viewer.answers() < asked + 2 {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        browser.wait_until("return document.querySelector('.wk-banner').dataset.wkTone === 'old'");
+        assert_eq!(browser.run(GREEN), 0, "{body}");
+    }
+    viewer.answer_instead(None);
+    browser.wait_until("return document.querySelectorAll('[data-wk-tone=good]').length > 0");
+    assert_eq!(browser.run("return faults"), json!([]));
+}
+
+/// Where `tests/run` puts it.
+const AXE: &str = "target/axe/node_modules/axe-core/axe.min.js";
+
+/// The accessibility checker, to be run in a page.
+fn axe() -> Option<String> {
+    let axe = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE));
+    axe.map_err(|_| {
+        common::skip("axe-core is not there: npm install --prefix target/axe axe-core@4.14.1");
+    })
+    .ok()
+}
+
+#[test]
+fn every_situation_has_its_headline_and_keeps_nobody_out_wide_and_narrow_in_light_and_dark() {
+    let Some(browser) = browser() else { return };
+    let axe = axe();
+    let site = site_with_past(every_state());
+    let views = [("/", 1440, false), ("/", 320, true), ("/admin", 1440, true), ("/admin", 320, false)];
+    for situation in situations::all() {
+        for (path, width, dark) in views {
+            let name = situation.name;
+            site.show_as_it_is(situation.document.clone(), situation.age.unwrap_or(1));
+            browser.view_as(width, 900, dark);
+            browser.open(&site.url(path));
+            site.set_broken(situation.age.is_none());
+            let headline =
+                format!("document.querySelector('.wk-headline')?.textContent === '{}'", situation.headline);
+            browser.wait_until(&format!("return {headline}"));
+            if situation.document["services"]["flask_web"]["uptime"].is_object() {
+                browser.run("document.querySelector('.wk-card').scrollIntoView()");
+                browser.wait_until("return document.querySelector('.wk-card .wk-bars') !== null");
+                browser.run("scrollTo(0, 0)");
+            }
+            let page = format!("{name} at {path}, {width} wide, dark: {dark}");
+            assert_eq!(browser.run("return document.documentElement.scrollWidth"), width, "{page}");
+            if !situation.is_believed() {
+                assert_eq!(browser.run(GREEN), 0, "{page}");
+            }
+            let (page_name, scheme) =
+                (if path == "/" { "page" } else { "admin" }, if dark { "dark" } else { "light" });
+            screenshot(&browser, &format!("{name}-{page_name}-{width}-{scheme}"));
+            if let Some(axe) = &axe {
+                browser.run(axe);
+                browser.run(
+                    "window.found = null; axe.run().then(({violations}) => { window.found = violations; });",
+                );
+                browser.wait_until("return window.found !== null");
+                let found = browser.run("return found.map(({id, nodes}) => [id, nodes.slice(0, 3).map((one) => [one.html.slice(0, 200), one.failureSummary])])");
+                assert_eq!(found, json!([]), "{page}");
+            }
+            site.set_broken(false);
+        }
+    }
+}
+
 /// Not a claim: it makes the pictures of the README anew.
 #[test]
 #[ignore = "makes the README's pictures: cargo test --test browser -- --ignored pictures"]
@@ -484,11 +797,21 @@ fn pictures_for_the_readme() {
     let host: Value = serde_json::from_str(include_str!("browser/host.json")).expect("the fixture is JSON");
     let _: wellkeep::status::Document =
         serde_json::from_value(host.clone()).expect("a document as it is written");
-    let site = Site::showing(host);
+    let mut open = host["services"]["checkout"]["incident"].clone();
+    open["time_to_detect_s"] = json!(8);
+    let mut past = incidents()["incidents"][1].clone();
+    past["service"] = json!("mail_worker");
+    past["cause"] = json!("systemd: mail-worker.service is failed: its main process was killed by signal 9");
+    let site = site_with_past(host);
+    site.remember("", json!({"incidents": [open, past]}));
     for (dark, scheme) in [(false, "light"), (true, "dark")] {
         browser.view_as(1280, 720, dark);
         browser.open(&site.url("/"));
         browser.wait_until(LOADED);
+        // What is below the screen has its past once somebody went there.
+        browser.run("scrollTo(0, document.documentElement.scrollHeight)");
+        browser.wait_until(PAST_OF_ALL);
+        browser.run("scrollTo(0, 0)");
         browser.screenshot(&Path::new("tests/browser").join(format!("screenshot-{scheme}.png")));
     }
 }
@@ -518,7 +841,12 @@ fn two_widgets_in_somebody_elses_page_share_one_look_at_the_viewer() {
         browser.run("return [...document.querySelectorAll('.wk-label')].pop().textContent"),
         "UNKNOWN"
     );
-    assert_eq!(viewer.asked(), 1);
+    // With something wrong it asks again after 5 s; what each asked for itself would come at once.
+    let apart = browser.run(
+        "const looks = performance.getEntriesByType('resource').filter((one) => one.name.includes('api/status'));
+         return Math.min(...looks.slice(1).map((one, n) => one.startTime - looks[n].startTime), 9999) > 2000;",
+    );
+    assert_eq!(apart, true, "{} questions, two of them at once", viewer.asked());
     assert_eq!(browser.run("return document.title"), "Shop", "the host's title is not ours to change");
     assert_eq!(browser.run("return document.querySelectorAll('link[rel=stylesheet]').length"), 1);
     browser.wait_until("return getComputedStyle(document.querySelector('.wk-card')).display === 'flex'");
@@ -550,9 +878,33 @@ fn a_thousand_services_are_drawn_and_refreshed() {
         changed["services"]["service_777"]["state"] = json!("down");
         site.show(changed);
         browser.wait_until("return document.querySelector('.wk-card') === kept");
+        eprintln!("{path} with 1004 services, in ms: {}", browser.run(COSTS));
     }
     assert_quiet(&browser);
 }
+
+/// What it takes to draw the page, to draw it anew with other figures, and to move the ages on: with layout, the median
+/// of five times each, in ms.
+const COSTS: &str = "
+    const { wellkeep: widget } = document.querySelector('[data-wellkeep]');
+    const { services } = widget.source.document;
+    const median = (work) => [1, 2, 3, 4, 5].map(() => {
+        const start = performance.now();
+        work();
+        document.body.offsetHeight;
+        return Math.round(performance.now() - start);
+    }).sort((a, b) => a - b)[2];
+    const first = median(() => { widget.seen = null; widget.draw(); });
+    let count = 0;
+    const refresh = median(() => {
+        count += 1;
+        for (const service of Object.values(services)) {
+            service.http = {...service.http, latency_ms: 40 + count};
+            service.last_checked = `2026-11-23T09:00:0${count}Z`;
+        }
+        widget.draw();
+    });
+    return {first, refresh, ages: median(() => widget.tick())};";
 
 #[test]
 fn the_age_is_the_servers_also_when_the_browser_answers_from_its_cache() {

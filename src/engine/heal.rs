@@ -21,6 +21,11 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// The codes of what takes a moment, and is no decision that anybody wants to read about.
 pub(super) const MOMENTARY: [&str; 2] = ["settle", FIRST_THE_NEED];
 const FIRST_THE_NEED: &str = "first-the-need";
+/// The codes of what passes at a time that is known; then the step is made unless something new is in the way. To count
+/// down to anything else would promise what only a person or luck can bring: a unit with a mistyped name has no next
+/// restart, it is only looked at again.
+const TIMED: [&str; 8] =
+    ["budget", "backoff", "settle", "host-budget", "common-cause", "turn", "started", "start-limit"];
 /// What is in the way and sends no word when it goes is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A missing permission is tried again after this.
@@ -500,7 +505,9 @@ impl Healing {
             Phase::Acting(_) => (HealPhase::Acting, None, None),
             Phase::Verifying { .. } => (HealPhase::Verifying, None, None),
         };
-        let is_next = state == State::Down && matches!(phase, HealPhase::Waiting | HealPhase::Looking);
+        let is_timed = obstacle.is_none_or(|obstacle| TIMED.contains(&obstacle.code));
+        let is_next =
+            state == State::Down && is_timed && matches!(phase, HealPhase::Waiting | HealPhase::Looking);
         HealStatus {
             mode: if observe { status::HealMode::Observe } else { status::HealMode::Act },
             unit: policy.unit.clone(),

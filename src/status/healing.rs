@@ -30,7 +30,7 @@ pub struct HealStatus {
     /// The latest heal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<LastHeal>,
-    /// What will be done next, while the service is down and nothing is in the way: `restart` ...
+    /// What will be done next, while the service is down and nothing is in the way but time: `restart` ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
     /// When that will be done, or looked at again; while a heal is verified, until when it may prove itself.

@@ -4,6 +4,7 @@
 //!  listen,      clients          tiny_http          +-> pages   built into the binary
 //!  inherited -> front -> lines -> server -> routes -+-> source  status.json, or live checks, or nothing; and why
 //!                                                   |     document: the bytes as written, with a word on top
+//!                                                   |     plain: the same for browsers without JavaScript
 //!                                                   |     metrics: the same for Prometheus; exposition: its formats
 //!                                                   |     public: the same without the details; health, badge
 //!                                                   +-> history what is below `history/` in the state directory
@@ -36,6 +37,7 @@ mod badge;
 mod metrics;
 mod exposition;
 mod pages;
+mod plain;
 mod openapi;
 mod hosts;
 mod access;

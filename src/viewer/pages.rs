@@ -1,11 +1,14 @@
 //! What is built into the binary. No path of a URL ever reaches the disk, because there is nothing there to reach.
 
 use std::borrow::Cow;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use super::encoding::gzip_well;
+use super::encoding::{gzip_fast, gzip_well};
 use super::http::{HTML, JSON, Request, Response, escape, fingerprint};
 use super::openapi;
+use super::plain::plain;
+use super::source::{Snapshot, lock};
 use crate::config;
 use crate::status::history::{History, Incidents};
 use crate::status::{self, Document};
@@ -13,8 +16,8 @@ use crate::status::{self, Document};
 /// The pages and what belongs to them, ready to be sent.
 #[derive(Debug)]
 pub(super) struct Pages {
-    pub(super) index: Asset,
-    pub(super) admin: Asset,
+    pub(super) index: Page,
+    pub(super) admin: Page,
     pub(super) script: Asset,
     pub(super) style: Asset,
     pub(super) icon: Asset,
@@ -27,7 +30,17 @@ pub(super) struct Pages {
     pub(super) title: String,
 }
 
-/// One thing that never changes while the program runs.
+/// A page: all of it but the table for those without JavaScript, which stands between the two.
+#[derive(Debug)]
+pub(super) struct Page {
+    before: String,
+    after: String,
+    /// The whole for the last snapshot that it was asked for with, by the tag of that: a thousand requests a second cost
+    /// no more than one.
+    latest: Mutex<Option<(String, Asset)>>,
+}
+
+/// One thing ready to be sent, in plain and packed. All but the pages never change while the program runs.
 #[derive(Debug)]
 pub(super) struct Asset {
     content_type: &'static str,
@@ -37,12 +50,14 @@ pub(super) struct Asset {
 }
 
 impl Pages {
-    /// `{{title}}` and `{{refresh_s}}` in the two pages are replaced here, once.
+    /// `{{title}}` and `{{refresh_s}}` in the two pages are replaced here, once; `{{plain}}` when one is asked for.
     pub(super) fn new(title: &str, refresh: Duration) -> Pages {
         let page = |html: &str| {
+            let (before, after) = html.split_once("{{plain}}").expect("the pages have a place for the table");
             let refresh_s = refresh.as_secs().max(1).to_string();
-            let html = html.replace("{{refresh_s}}", &refresh_s).replace("{{title}}", &escape(title));
-            Asset::new(HTML, html.into_bytes())
+            let fill =
+                |part: &str| part.replace("{{refresh_s}}", &refresh_s).replace("{{title}}", &escape(title));
+            Page { before: fill(before), after: fill(after), latest: Mutex::default() }
         };
         let schema = |text: &str| Asset::new("application/schema+json", text.as_bytes().to_vec());
         let script: &[u8] = include_bytes!("../../static/status.js");
@@ -64,10 +79,34 @@ impl Pages {
     }
 }
 
+impl Page {
+    /// The page with the state as `snapshot` has it, which must be the request's own: it may be one without details.
+    pub(super) fn response(&self, snapshot: &Snapshot, request: &Request) -> Response {
+        let tag = snapshot.tag();
+        let mut latest = lock(&self.latest);
+        if let Some((_, page)) = latest.as_ref().filter(|(of, _)| *of == tag) {
+            return page.response(request);
+        }
+        let html = [self.before.as_str(), &plain(snapshot), &self.after].concat();
+        let page = Asset::packed_by(gzip_fast, HTML, html.into_bytes());
+        let response = page.response(request);
+        *latest = Some((tag, page));
+        response
+    }
+}
+
 impl Asset {
     fn new(content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Asset {
+        Asset::packed_by(gzip_well, content_type, body)
+    }
+
+    fn packed_by(
+        pack: fn(&[u8]) -> Option<Vec<u8>>,
+        content_type: &'static str,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Asset {
         let body = body.into();
-        let (packed, tag) = (gzip_well(&body), format!("{:016x}", fingerprint(&body)));
+        let (packed, tag) = (pack(&body), format!("{:016x}", fingerprint(&body)));
         Asset { content_type, body, packed, tag }
     }
 
@@ -85,7 +124,7 @@ mod tests {
     fn the_pages_carry_the_title_as_text_and_the_refresh_in_seconds() {
         let pages = Pages::new("<b>\"web\"</b>", Duration::from_secs(20));
         for page in [&pages.index, &pages.admin] {
-            let html = std::str::from_utf8(&page.body).unwrap();
+            let html = [page.before.as_str(), &page.after].concat();
             assert!(html.contains("&lt;b&gt;&quot;web&quot;&lt;/b&gt;"), "{html}");
             assert!(html.contains("20") && !html.contains("{{"), "{html}");
         }

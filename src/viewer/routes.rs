@@ -43,8 +43,12 @@ pub(super) enum At {
 }
 
 const ROUTES: &[(At, For, Answer)] = &[
-    (At::Path("/"), For::Everybody, |site, request, _| Ok(site.pages.index.response(request))),
-    (At::Path("/admin"), For::Details, |site, request, _| Ok(site.pages.admin.response(request))),
+    (At::Path("/"), For::Everybody, |site, request, _| {
+        Ok(site.pages.index.response(&site.snapshot(request), request))
+    }),
+    (At::Path("/admin"), For::Details, |site, request, _| {
+        Ok(site.pages.admin.response(&site.snapshot(request), request))
+    }),
     (At::Path("/static/status.js"), For::Everybody, |site, request, _| {
         Ok(site.pages.script.response(request))
     }),

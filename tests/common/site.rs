@@ -1,5 +1,6 @@
 //! A stand-in for the viewer: the real page files under the real content policy, and a document that a test changes.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ struct Shared {
     stop: AtomicBool,
     asked: AtomicU64,
     not_modified: AtomicU64,
+    instead: AtomicU64,
 }
 
 struct State {
@@ -30,6 +32,14 @@ struct State {
     broken: bool,
     /// A page of somebody else at `/`, without our policy.
     host_page: Option<String>,
+    /// The content policy of that page.
+    host_policy: String,
+    /// What `/api/history/KEY` says, by key, and `/api/incidents` under an empty one; without it the viewer is an older one.
+    past: HashMap<String, Value>,
+    /// The keys whose past was asked for.
+    past_asked: Vec<String>,
+    /// What the API answers whatever is asked: status, kind and body.
+    instead: Option<(u16, &'static str, String)>,
 }
 
 impl Site {
@@ -37,12 +47,22 @@ impl Site {
     pub(crate) fn showing(document: Value) -> Site {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound address");
-        let state = State { document: fresh(document), age: 1, broken: false, host_page: None };
+        let state = State {
+            document: fresh(document),
+            age: 1,
+            broken: false,
+            host_page: None,
+            host_policy: "default-src *".to_owned(),
+            past: HashMap::new(),
+            past_asked: Vec::new(),
+            instead: None,
+        };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             stop: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             not_modified: AtomicU64::new(0),
+            instead: AtomicU64::new(0),
         });
         let serving = shared.clone();
         std::thread::spawn(move || {
@@ -89,9 +109,34 @@ impl Site {
         self.state().host_page = Some(page.to_owned());
     }
 
+    /// That page gets this content policy.
+    pub(crate) fn host_policy(&self, policy: &str) {
+        self.state().host_policy = policy.to_owned();
+    }
+
+    /// The viewer knows the past of a service from now on; under an empty key the latest incidents.
+    pub(crate) fn remember(&self, key: &str, past: Value) {
+        self.state().past.insert(key.to_owned(), past);
+    }
+
+    /// The keys whose past was asked for so far, in their order.
+    pub(crate) fn past_asked(&self) -> Vec<String> {
+        self.state().past_asked.clone()
+    }
+
+    /// The API answers this from now on, whatever is asked; or again what it should.
+    pub(crate) fn answer_instead(&self, answer: Option<(u16, &'static str, &str)>) {
+        self.state().instead = answer.map(|(status, kind, body)| (status, kind, body.to_owned()));
+    }
+
     /// How often the API was asked.
     pub(crate) fn asked(&self) -> u64 {
         self.shared.asked.load(Ordering::SeqCst)
+    }
+
+    /// How often the API gave the answer that stands in for every other.
+    pub(crate) fn answers(&self) -> u64 {
+        self.shared.instead.load(Ordering::SeqCst)
     }
 
     /// How often the API answered 304.
@@ -124,14 +169,25 @@ fn answer(mut stream: &TcpStream, shared: &Shared) {
     let Some(request) = lines.next() else { return };
     let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
     let target = request.split(' ').nth(1).unwrap_or("/");
-    let path = target.split('?').next().unwrap_or_default();
-    let state = shared.state.lock().expect("no test panics while it holds this");
-    let policy = if state.host_page.is_some() { "default-src *" } else { POLICY };
+    let path = target.split('?').next().unwrap_or(target);
+    let mut state = shared.state.lock().expect("no test panics while it holds this");
+    let policy = if state.host_page.is_some() { state.host_policy.clone() } else { POLICY.to_owned() };
     let (status, kind, body, more) = match path {
         "/" | "/admin" => (200, "text/html; charset=utf-8", page(path, &state), String::new()),
         "/static/status.js" => (200, "text/javascript; charset=utf-8", file("status.js"), String::new()),
         "/static/status.css" => (200, "text/css; charset=utf-8", file("status.css"), String::new()),
         "/favicon.svg" => (200, "image/svg+xml", file("favicon.svg"), String::new()),
+        _ if path.starts_with("/api/") && state.instead.is_some() => {
+            shared.instead.fetch_add(1, Ordering::SeqCst);
+            let (status, kind, body) = state.instead.clone().expect("it was looked at");
+            (status, kind, body, OPEN.to_owned())
+        }
+        "/api/incidents" => past(&state, ""),
+        _ if path.starts_with("/api/history/") => {
+            let key = path.trim_start_matches("/api/history/").to_owned();
+            state.past_asked.push(key.clone());
+            past(&state, &key)
+        }
         "/api/status" => {
             shared.asked.fetch_add(1, Ordering::SeqCst);
             let answer = status(&state, &head);
@@ -151,17 +207,26 @@ fn answer(mut stream: &TcpStream, shared: &Shared) {
 
 type Answer = (u16, &'static str, String, String);
 
+/// Pages of every origin may ask.
+const OPEN: &str = "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Age\r\n";
+
+fn past(state: &State, key: &str) -> Answer {
+    match state.past.get(key) {
+        Some(past) => (200, "application/json", past.to_string(), OPEN.into()),
+        None => (404, "application/json", json!({"error": "no such address"}).to_string(), OPEN.into()),
+    }
+}
+
 fn status(state: &State, head: &[String]) -> Answer {
-    let open = "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Age\r\n";
     if state.broken {
-        return (500, "application/json", state.document.to_string(), open.into());
+        return (500, "application/json", state.document.to_string(), OPEN.into());
     }
     let body = state.document.to_string();
     let tag = format!(
         "\"{:x}\"",
         body.bytes().fold(7u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
     );
-    let more = format!("{open}Age: {}\r\nETag: {tag}\r\n", state.age);
+    let more = format!("{OPEN}Age: {}\r\nETag: {tag}\r\n", state.age);
     let known = head
         .iter()
         .any(|line| line.to_ascii_lowercase().starts_with("if-none-match:") && line.contains(&tag));
@@ -177,7 +242,10 @@ fn page(path: &str, state: &State) -> String {
 }
 
 fn filled(name: &str) -> String {
-    file(name).replace("{{title}}", "web-1.example.org").replace("{{refresh_s}}", "1")
+    file(name)
+        .replace("{{title}}", "web-1.example.org")
+        .replace("{{refresh_s}}", "1")
+        .replace("{{plain}}", "")
 }
 
 fn file(name: &str) -> String {

@@ -9,7 +9,7 @@ use base64::Engine;
 use serde_json::{Value, json};
 
 /// Longer than a busy machine needs for anything a test waits for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const FLAGS: [&str; 10] = [
     "--headless=new",
@@ -37,21 +37,7 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts one; the error says why there is none here.
     pub(crate) fn start() -> Result<Browser, String> {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| {
-                format!("chromedriver cannot be started ({error}): apt install chromium-driver")
-            })?;
-        let root = match address_of(&mut driver) {
-            Some(root) => root,
-            None => {
-                stop(&mut driver);
-                return Err("chromedriver did not say its port".into());
-            }
-        };
+        let (driver, root) = start_driver()?;
         let profile = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         // A second test in this process finds it installed already.
@@ -88,7 +74,7 @@ impl Browser {
     /// Waits until a script returns true.
     ///
     /// # Panics
-    /// When it has not after 30 s; the message shows the page's text.
+    /// When it has not after 60 s; the message shows the page's text.
     pub(crate) fn wait_until(&self, script: &str) {
         let start = Instant::now();
         while self.run(script) != Value::Bool(true) {
@@ -118,6 +104,12 @@ impl Browser {
                 {"name": "prefers-reduced-motion", "value": "reduce"},
             ]}),
         );
+    }
+
+    /// Presses a key wherever the focus is: a character, or one of WebDriver's names for the others.
+    pub(crate) fn press(&self, key: &str) {
+        let strokes = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
+        self.must("/actions", json!({"actions": [{"type": "key", "id": "keys", "actions": strokes}]}));
     }
 
     /// One command of the developer tools.
@@ -165,6 +157,26 @@ impl Drop for Browser {
         let _ = self.runtime.block_on(async { request.send().await });
         stop(&mut self.driver);
     }
+}
+
+/// Starts chromedriver, and asks it where it listens. The free port that it finds for IPv4 may be taken for IPv6, and then
+/// it ends without a word; on a busy machine that happens.
+fn start_driver() -> Result<(Child, String), String> {
+    for _ in 0..5 {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| {
+                format!("chromedriver cannot be started ({error}): apt install chromium-driver")
+            })?;
+        if let Some(root) = address_of(&mut driver) {
+            return Ok((driver, root));
+        }
+        stop(&mut driver);
+    }
+    Err("chromedriver did not say its port, five times".into())
 }
 
 fn address_of(driver: &mut Child) -> Option<String> {

@@ -155,6 +155,46 @@ fn what_everybody_sees_has_the_names_the_states_and_the_same_counts() {
 }
 
 #[test]
+fn without_javascript_everybody_sees_names_and_states_and_only_who_may_see_it_the_reason() {
+    let stage = stage();
+    let viewer = protected(&stage);
+    let admin = || viewer.get_with("/admin", &bearer(TOKEN));
+    for (page, name) in [(viewer.get("/"), "/"), (admin(), "/admin")] {
+        assert!(page.body.contains("<strong>1 of 2 services are well</strong>"), "{name}: {}", page.body);
+        let row = "<tr><th scope=\"row\">DB</th><td>down</td><td>2025-10-27 12:00:00 UTC</td></tr>";
+        assert!(page.body.contains(row), "{name}: {}", page.body);
+        let worst_first = page.body.find(">DB<") < page.body.find(">WEB<");
+        assert!(worst_first, "{name}: {}", page.body);
+    }
+    // Where the file cannot be read, its path is among the details.
+    let folder = stage.folder.path().display().to_string();
+    stage.write(b"{");
+    let (page, admin) = (viewer.get("/").body, admin().body);
+    assert!(page.contains("This is old data") && !page.contains(&folder), "{page}");
+    assert!(page.contains("<td>was down</td>"), "{page}");
+    assert!(admin.contains("This is old data") && admin.contains(&folder), "{admin}");
+}
+
+#[test]
+fn the_page_follows_the_document_and_is_not_sent_again_while_nothing_changes() {
+    let stage = stage();
+    let viewer = protected(&stage);
+    let known = |page: &Reply| format!("If-None-Match: {}", page.header("ETag").unwrap());
+    let before = viewer.get("/");
+    assert_eq!(viewer.get_with("/", &known(&before)).status, 304);
+    let packed = viewer.get_with("/", "Accept-Encoding: gzip");
+    assert_eq!(packed.header("Content-Encoding"), Some("gzip"));
+    stage.write(detailed().to_string().replace("\"down\"", "\"held\"").as_bytes());
+    let after = viewer.get_with("/", &known(&before));
+    assert_eq!(after.status, 200);
+    assert!(after.body.contains("<td>held</td>"), "{}", after.body);
+    // Silence alone makes it old.
+    stage.pass(3600);
+    let old = viewer.get_with("/", &known(&after));
+    assert!(old.status == 200 && old.body.contains("<td>was held</td>"), "{}", old.body);
+}
+
+#[test]
 fn of_the_past_everybody_sees_uptime_states_and_how_long_it_took_and_no_word_of_why() {
     let stage = stage();
     let mut document = detailed();

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 
-const { view, duration } = createRequire(import.meta.url)('../../static/status.js');
+const { view, duration, filterOf, hashOf, remember } = createRequire(import.meta.url)('../../static/status.js');
 const fixture = readFileSync(new URL('every-state.json', import.meta.url), 'utf8');
 
 /** A document that the viewer vouches for, with these services: `{key: {state, ...}}`. */
@@ -105,7 +105,7 @@ test('a main service drives the words and the colour', () => {
   const one = view(documentOf({ main: main('down'), b: down, c: up }), 2).banner;
   assert.deepEqual(
     [one.headline, one.text, one.tone],
-    ['MAIN is down', '1 of the other 2 services has an issue too.', 'bad'],
+    ['Main service down: MAIN', '1 of the other 2 services has an issue too.', 'bad'],
   );
   assert.equal(
     headline({ x: main('down'), y: main('unstable'), z: main('up') }),
@@ -116,6 +116,20 @@ test('a main service drives the words and the colour', () => {
     [others.headline, others.text, others.tone],
     ['1 of 3 services has an issue', 'B is down. The main service, MAIN, is well.', 'warn'],
   );
+});
+
+test('a main service that is not well is the headline, whatever its state', () => {
+  const said = (state) => headline({ main: { state, primary: true }, b: up });
+  assert.deepEqual(['down', 'unstable', 'blocked', 'degraded', 'unknown', 'starting', 'held', 'stopped'].map(said), [
+    'Main service down: MAIN',
+    'Main service unstable: MAIN',
+    'Main service blocked: MAIN',
+    'Main service degraded: MAIN',
+    'Main service not known: MAIN',
+    'Main service starting: MAIN',
+    'Main service on hold: MAIN',
+    'Main service stopped: MAIN',
+  ]);
 });
 
 test('the banner names what is wrong, and counts when that is much', () => {
@@ -323,7 +337,7 @@ test('a card says what healing will do and when', () => {
     ['Would heal', 'info', 'restart 2 of 5 <next -34>: backoff'],
   ]);
   assert.deepEqual(caresOf({ heal: { ...heal, heals_within_an_hour: 5 } }), [
-    ['Healing', 'info', 'restart on trial, 5 an hour are used up, <next -34>'],
+    ['Healing', 'warn', 'needs you: 5 heals within an hour are used up; restart as a trial <next -34>'],
   ]);
 });
 
@@ -333,6 +347,8 @@ test('a card says what healing does now', () => {
   assert.equal(during('acting', 'reload'), 'reloading now');
   assert.equal(during('acting', 'run /bin/fix'), 'running /bin/fix now');
   assert.equal(during('verifying', 'restart'), 'restarted, being verified');
+  const deciding = { ...waiting, phase: 'verifying', next_at: '2026-11-23T09:00:38Z', last: { step: 'restart' } };
+  assert.equal(caresOf({ heal: deciding })[0][2], 'restarted, being verified: decided <next -34>');
   assert.equal(during('verifying', 'run /bin/fix'), '/bin/fix was run, being verified');
   const looking = { ...waiting, phase: 'looking', next: 'restart', last: { step: 'reload' } };
   assert.equal(caresOf({ heal: looking })[0][2], 'looking again before restarting');
@@ -344,9 +360,11 @@ test('a card says what healing does now', () => {
 test('a card says why nothing is healed', () => {
   const heal = { ...waiting, why_not: 'db, which it needs, is down' };
   assert.deepEqual(caresOf({ heal }), [['Healing', 'warn', 'not healed: db, which it needs, is down']]);
-  assert.deepEqual(caresOf({ heal: { ...heal, next_at: '2026-11-23T09:01:04Z' } }), [
-    ['Healing', 'warn', 'not healed: db, which it needs, is down; looked at again <next -60>'],
-  ]);
+  assert.deepEqual(
+    caresOf({ heal: { ...heal, next_at: '2026-11-23T09:01:04Z' } }),
+    [['Healing', 'warn', 'not healed: db, which it needs, is down']],
+    'what is only looked at again is not counted down to',
+  );
   assert.deepEqual(caresOf({ reason: 'db, which it needs, is down; port: refused', heal }), [
     ['Healing', 'warn', 'not healed'],
   ]);
@@ -475,6 +493,133 @@ test('the title of the tab says what is wrong first', () => {
   assert.equal(titled({ a: { state: 'degraded' } }), 'DEGRADED · host');
 });
 
+test('trouble stands above the groups, which keep the order of the configuration', () => {
+  const titles = (services, options) =>
+    view(documentOf(services), 2, options).sections.map(({ title, cards }) => [title, ...cards.map(({ key }) => key)]);
+  const more = Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`m${n}`, { ...up, group: 'More' }]));
+  const services = { ...more, a: { ...up, group: 'Shop' }, b: { ...up, group: 'Data' }, c: up, d: { ...down, group: 'Data' }, e: { ...up, group: 'Shop' } };
+  assert.deepEqual(titles(services), [
+    ['Needs attention', 'd'],
+    ['More', ...Object.keys(more)],
+    ['Shop', 'a', 'e'],
+    ['Data', 'b'],
+    ['Other services', 'c'],
+  ]);
+  assert.equal(titles(services, { lost: 'it is gone', answeredAge: 2 })[0][0], 'Needed attention');
+  assert.deepEqual(titles({ a: up, b: down }), [[null, 'b', 'a']]);
+  assert.deepEqual(titles({ a: { ...up, group: 'Shop' }, b: down }), [[null, 'b', 'a']], 'a few have their group on them');
+  assert.deepEqual(titles({ ...more, ...Object.fromEntries(Object.keys(more).map((key) => [`${key}x`, more[key]])) }).length, 1);
+});
+
+const many = () => Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`s${n}`, n === 40 ? down : { ...up, group: n < 50 ? 'Shop' : 'Data' }]));
+
+test('many services can be searched by words and by state; the banner still tells of all', () => {
+  const found = (words, state = '') => view(documentOf(many()), 2, { filter: { words, state } });
+  assert.deepEqual(found('S4 shop').cards.map(({ key }) => key), ['s4', ...Array.from({ length: 9 }, (_, n) => `s${41 + n}`)]);
+  assert.deepEqual(found('', 'attention').cards.map(({ key }) => key), ['s40']);
+  assert.deepEqual(found('', 'up').filter, { words: '', state: 'up', shown: 99, total: 100 });
+  assert.equal(found('nothing like it').banner.headline, '1 of 100 services has an issue');
+  const few = view(documentOf({ a: up }), 2, { filter: { words: 'b', state: '' } });
+  assert.deepEqual([few.filter, few.cards.length], [null, 1], 'what nobody could undo hides nothing');
+});
+
+test('what is looked for is kept in the hash of the address, and other hashes are left alone', () => {
+  for (const filter of [{ words: 'a&b =ü', state: 'down' }, { words: '', state: 'attention' }, { words: '', state: '' }])
+    assert.deepEqual(filterOf(hashOf(filter)), filter);
+  assert.equal(hashOf({ words: '', state: '' }), '');
+  assert.equal(filterOf('#status'), null);
+  assert.deepEqual(filterOf('#state=constructor'), { words: '', state: '' });
+});
+
+test('of many cards those off the screen have no figures, and all say what is wrong', () => {
+  const seen = view(documentOf({ ...many(), last: { ...up, port: { ok: true }, reason: 'why' } }), 2);
+  assert.deepEqual([seen.cards.at(-1).facts, seen.cards.at(-1).reason], [[], 'why']);
+  const near = view(documentOf({ ...many(), last: { ...up, port: { ok: true } } }), 2, { near: new Set(['last']) });
+  assert.equal(near.cards.at(-1).facts.length, 1);
+});
+
+test('no day is green unless most of it was watched', () => {
+  const tone = (day) => {
+    const [card] = view(documentOf({ a: up }), 2, { past: new Map([['a', { days: [{ from: '2026-11-22T00:00:00Z', ...day }] }]]) }).cards;
+    return `${card.days.bars[0].tone}: ${card.days.bars[0].text}`;
+  };
+  assert.equal(tone({ known: 0 }), 'none: 2026-11-22: not known');
+  assert.equal(tone({}), 'none: 2026-11-22: not known');
+  assert.equal(tone({ ratio: 1, known: 0.4 }), 'none: 2026-11-22: not known, 40 % of the day known');
+  assert.equal(tone({ ratio: 1, known: 0.6 }), 'good: 2026-11-22: no failure, 60 % of the day known');
+  assert.equal(tone({ ratio: 0.99999, known: 1 }), 'warn: 2026-11-22: 99.99 % up');
+  assert.equal(tone({ ratio: 0.5, known: 0.1, worst: 'down', heals: 1 }), 'bad: 2026-11-22: 50 % up, down, 1 heal, 10 % of the day known');
+  assert.equal(tone({ known: 0, not_counted: 1 }), 'muted: 2026-11-22: on hold or stopped');
+  assert.equal(view(documentOf({ a: up }), 2).cards[0].days, null, 'an older viewer has no days');
+});
+
+test('uptime is rounded down, and a window of which little is known says so', () => {
+  const figures = (uptime) => view(documentOf({ a: { ...up, uptime } }), 2).cards[0].uptime.map(({ value, note }) => [value, note]);
+  assert.deepEqual(
+    figures({ '24h': { ratio: 1, known: 1 }, '7d': { ratio: 0.99999, known: 0.95 }, '30d': { ratio: 0.29, known: 0.004 }, '90d': { known: 0 } }),
+    [
+      ['100 %', null],
+      ['99.99 %', null],
+      ['29 %', '<1 % known'],
+      ['–', 'not known'],
+    ],
+  );
+  assert.deepEqual(figures(undefined), []);
+});
+
+test('the latency is what this page has seen, with a gap where there was no answer', () => {
+  const seen = new Map();
+  const look = (at, check) => remember(seen, { a: { last_checked: `2026-11-23T09:00:${at}Z`, http: check } });
+  look('00', { ok: true, latency_ms: 40 });
+  look('00', { ok: true, latency_ms: 40 });
+  look('10', { ok: false, latency_ms: 3000 });
+  look('20', { ok: true, latency_ms: 60 });
+  look('30', { ok: true, latency_ms: 50 });
+  assert.deepEqual(seen.get('a').points, [40, null, 60, 50]);
+  const [card] = view(documentOf({ a: up }), 2, { latencies: new Map([['a', seen.get('a').points]]) }).cards;
+  assert.equal(card.latency.text, '40 ms to 60 ms in 4 checks seen');
+  for (let n = 0; n < 100; n += 1) remember(seen, { a: { last_checked: String(n), port: { latency_ms: 1 } } });
+  assert.equal(seen.get('a').points.length, 60);
+  remember(seen, {});
+  assert.equal(seen.size, 0, 'what is no longer watched is forgotten');
+});
+
+test('an open incident has its steps, and past ones their cause, their times and what was done', () => {
+  const [checkout] = view(documentOf({ checkout: everyState().services.checkout }), 2).cards;
+  assert.deepEqual(
+    checkout.timeline.map(({ words }) => words),
+    ['answered 503 Service Unavailable', 'confirmed, 10 s after it began', 'restart: it did not help'],
+  );
+  const incidents = {
+    incidents: [
+      { id: 'x', service: 'a', began: '2026-11-23T08:00:00Z', cause: 'refused', time_to_detect_s: 20, time_to_recover_s: 95, ended: '2026-11-23T08:01:35Z', heals: [{ step: 'restart', result: 'failed' }, { step: 'restart', result: 'failed' }, { step: 'restart', result: 'healed' }] },
+      { id: 'y', service: 'gone', began: '2026-11-23T07:00:00Z' },
+      { id: 'z', service: 'a', began: 'soon' },
+    ],
+  };
+  const told = (admin) => view(documentOf({ a: up }), 2, { incidents, admin }).incidents.map(({ name, rows }) => [name, ...rows.map(({ label, value }) => `${label}: ${value}`)]);
+  const said = ['A', 'Detected after: 20 s', 'Recovered after: 1 min 35 s', 'Done: restart: it did not help (2 times), restart: it helped'];
+  assert.deepEqual(told(false), [said]);
+  assert.deepEqual(told(true), [[...said, 'Evidence: sudo wellkeep history a --evidence x']]);
+  assert.equal(view(documentOf({ a: up }), 2).incidents, null, 'an older viewer tells none');
+  const reduced = { service: 'a', began: '2026-11-23T08:00:00Z', ended: '2026-11-23T08:01:35Z', time_to_recover_s: 95 };
+  const [{ cause, rows }] = view(documentOf({ a: up }), 2, { incidents: { incidents: [reduced] } }).incidents;
+  assert.deepEqual(
+    [cause, rows],
+    [null, [{ label: 'Recovered after', value: '1 min 35 s' }]],
+    'where the details are held back nobody says that nothing was done',
+  );
+});
+
+test('the admin page tells how often a service failed', () => {
+  const failures = { '7d': { incidents: 2, more_before: true, mean_time_to_detect_s: 12.5, mean_time_to_recover_s: 70, restarts_an_hour: 0.05 } };
+  const [card] = view(documentOf({ a: up }), 2, { admin: true, past: new Map([['a', { failures }]]) }).cards;
+  assert.equal(
+    card.rows.find(({ label }) => label === 'Last 7 d').value,
+    '2 incidents or more · found in 12 s · mended in 1 min 10 s · 0.05 restarts an hour',
+  );
+});
+
 test('a state of a later version is shown as it is, and is not green', () => {
   const seen = view(documentOf({ a: { state: 'hibernating', ok: true } }), 2);
   assert.deepEqual(labels(seen), ['HIBERNATING']);
@@ -502,6 +647,7 @@ test('missing, null and absurd fields break nothing and are never green', () => 
       'heal',
       'hold',
       'incident',
+      'uptime',
     ];
     for (const field of inner)
       view(documentOf({ a: { ...up, http: {}, [field]: value } }), 2, { admin: true });
@@ -514,6 +660,11 @@ test('missing, null and absurd fields break nothing and are never green', () => 
       incident: { began: '2026-11-23T09:00:00Z', cause: value, heals: value },
     };
     assert.deepEqual(greens(view(documentOf({ a: value }), 2, { admin: true })), []);
+    const past = { days: [value, { from: value, ratio: value, known: value, worst: value, heals: value }], failures: { '24h': value } };
+    for (const one of [value, past, { days: value, failures: value }])
+      view(documentOf({ a: { ...up, uptime: { '24h': value, '7d': { ratio: value } } } }), 2, { admin: true, past: new Map([['a', one]]) });
+    for (const one of [value, { incidents: value }, { incidents: [{ id: value, service: 'a', began: value, heals: value }] }])
+      view(documentOf({ a: up }), 2, { admin: true, incidents: one });
     view(documentOf({ a: { ...up, ...details } }), 2, { admin: true });
   }
 });

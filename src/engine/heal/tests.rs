@@ -1,4 +1,5 @@
 use super::*;
+use crate::status::Timestamp;
 
 const NOW: Duration = Duration::from_secs(100_000);
 
@@ -104,6 +105,24 @@ fn each_row_of_the_table_decides_alone_and_before_all_below_it() {
         rows[first..].iter().rev().for_each(|(_, fit)| fit(&mut all));
         assert_eq!(short(&answer(&all)), rows[first].0, "and before the rows below it");
     }
+}
+
+#[test]
+fn a_next_step_is_told_only_while_nothing_but_time_is_in_the_way() {
+    let now = Now { mono: NOW, wall: Timestamp::from_millis(0) };
+    let timed = ["wait budget", "wait backoff", "wait settle", "wait started", "wait start-limit"];
+    let mut seen = 0;
+    for (name, fit) in rows() {
+        let mut row = row();
+        fit(&mut row);
+        let (Answer::Wait(obstacle) | Answer::Refuse(obstacle)) = answer(&row) else { continue };
+        row.healing.wait(obstacle);
+        let status = row.healing.status(&Heal::restart("web.service"), false, State::Down, now);
+        assert_eq!(status.next.is_some(), timed.contains(&name), "{name}");
+        assert!(status.why_not.is_some(), "{name}");
+        seen += usize::from(status.next.is_some());
+    }
+    assert_eq!(seen, timed.len(), "each of them is a row of the table");
 }
 
 #[test]
