@@ -1,11 +1,13 @@
 //! The few connections into the server: opened at the start, kept, and each used for one request at a time.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{self, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::Mutex;
+use std::sync::mpsc::{SendError, Sender, channel};
 use std::time::Duration;
 
 use super::source::lock;
@@ -21,11 +23,17 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The head of an answer that is longer than this is none of ours.
 const HEAD_BYTES: usize = 8 * 1024;
 
-/// The lines that are free. One that breaks is not replaced, since the server accepts nobody after the start: when all
-/// are gone the self-probe gets no answer, and the viewer ends.
+/// The lines. One that breaks is not replaced, since the server accepts nobody after the start: when all are gone the
+/// self-probe gets no answer, and the viewer ends.
 pub(super) struct Lines {
-    free: Mutex<Vec<UnixStream>>,
-    returned: Condvar,
+    state: Mutex<State>,
+}
+
+struct State {
+    free: Vec<UnixStream>,
+    /// Who waits for one, in their order. With a lock alone whoever asks without a pause gets the line that it has just
+    /// returned, and others wait until they are told that the viewer is stuck.
+    queue: VecDeque<Sender<UnixStream>>,
 }
 
 /// An answer, whole in memory.
@@ -56,21 +64,15 @@ impl Lines {
             ask(&mut line, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", false)?;
             free.push(line);
         }
-        Ok(Lines { free: Mutex::new(free), returned: Condvar::new() })
+        Ok(Lines { state: Mutex::new(State { free, queue: VecDeque::new() }) })
     }
 
     /// The answer to a request; none when no line became free, or it broke.
     pub(super) fn ask(&self, request: &str, is_head: bool) -> Option<Answer> {
-        let (mut free, _) = self
-            .returned
-            .wait_timeout_while(lock(&self.free), TURN_WITHIN, |free| free.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut line = free.pop()?;
-        drop(free);
+        let mut line = self.take(TURN_WITHIN)?;
         match ask(&mut line, request, is_head) {
             Ok(answer) => {
-                lock(&self.free).push(line);
-                self.returned.notify_one();
+                self.give_back(line);
                 Some(answer)
             }
             Err(error) => {
@@ -78,6 +80,37 @@ impl Lines {
                 None
             }
         }
+    }
+
+    fn take(&self, patience: Duration) -> Option<UnixStream> {
+        let turn = {
+            let mut state = lock(&self.state);
+            if let Some(line) = state.free.pop() {
+                return Some(line);
+            }
+            let (sender, turn) = channel();
+            state.queue.push_back(sender);
+            turn
+        };
+        turn.recv_timeout(patience).ok().or_else(|| {
+            // Lines are given away under this lock: one that came at the last moment is here, and none comes any more.
+            let _state = lock(&self.state);
+            let last = turn.try_recv().ok();
+            drop(turn);
+            last
+        })
+    }
+
+    fn give_back(&self, mut line: UnixStream) {
+        let mut state = lock(&self.state);
+        while let Some(next) = state.queue.pop_front() {
+            match next.send(line) {
+                Ok(()) => return,
+                // It has given up.
+                Err(SendError(returned)) => line = returned,
+            }
+        }
+        state.free.push(line);
     }
 }
 
@@ -137,6 +170,19 @@ pub(super) fn lengths(answer: &[u8], is_head: bool) -> io::Result<Option<Lengths
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_goes_to_who_has_waited_longest_and_not_to_who_has_given_up() {
+        let (line, _server) = UnixStream::pair().unwrap();
+        let lines = Lines { state: Mutex::new(State { free: vec![line], queue: VecDeque::new() }) };
+        let line = lines.take(Duration::ZERO).unwrap();
+        assert!(lines.take(Duration::ZERO).is_none(), "and gives up");
+        let (first, turn) = channel();
+        let (second, later) = channel();
+        lock(&lines.state).queue.extend([first, second]);
+        lines.give_back(line);
+        assert!(turn.try_recv().is_ok() && later.try_recv().is_err());
+    }
 
     #[test]
     fn an_answer_is_as_long_as_it_says_unless_it_has_no_body() {

@@ -6,13 +6,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
-use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockAddr, Socket};
 
+use super::newcomers::has_spoken;
 use super::source::lock;
 
 /// A client that has taken nothing of its answer for so long counts as one that does not want it, when others wait. A
@@ -118,6 +117,11 @@ impl Seats {
         Some(Seat { seats: self.clone(), number })
     }
 
+    /// Whether a newcomer would find a place without anybody leaving.
+    pub(super) fn has_free(&self) -> bool {
+        lock(&self.guests).seated.len() < self.count
+    }
+
     /// How many places each origin has.
     pub(super) fn guests_by_origin(&self) -> HashMap<Origin, usize> {
         let mut of_origin = HashMap::new();
@@ -137,7 +141,7 @@ impl Guests {
     fn ask_one_to_go(&mut self, now: Instant, newcomer: Option<Origin>) {
         let guests: Vec<(u64, Stay)> =
             self.seated.iter().map(|(number, guest)| (*number, guest.stay)).collect();
-        let says_something = |number: &u64| has_unread(&self.seated[number].client);
+        let says_something = |number: &u64| has_spoken(&self.seated[number].client);
         let Some(number) = next_to_go(guests, newcomer, now, says_something) else { return };
         if let Some(guest) = self.seated.get_mut(&number) {
             guest.stay.asked_to_go = true;
@@ -182,12 +186,6 @@ fn next_to_go(
     may_go
         .find(|(.., number, doing)| *doing != Doing::Waiting || !says_something(number))
         .map(|(.., number, _)| number)
-}
-
-fn has_unread(client: &Socket) -> bool {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut [PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)], Some(&at_once))
-        .is_ok_and(|count| count > 0)
 }
 
 impl Seat {
