@@ -20,7 +20,7 @@ use super::http::SECURITY_HEADERS;
 use super::lines::Lines;
 use super::newcomers::Newcomers;
 use super::seats::{Doing, Seat, Seats};
-use super::sending::{self, Sending};
+use super::sending::{self, Sending, Share};
 use super::under_way::{Pass, UnderWay};
 
 /// Connections at a time. Each costs a thread with a small stack; a silent one is closed after [`FIRST_WAIT`], and
@@ -231,7 +231,7 @@ fn turn(guest: &Guest<'_>, received: &mut Vec<u8>) -> io::Result<Conversation> {
     match answer {
         Ok((is_last, head, body)) => {
             let is_last = !seat.goes_on(Doing::Taking) || is_last;
-            sending::send(client, &[&with_connection(&head, is_last), &body], || {
+            sending::send(client, &with_connection(&head, is_last), &body, || {
                 seat.goes_on(Doing::Taking);
             })?;
             Ok(if is_last { Conversation::Over } else { Conversation::GoesOn })
@@ -422,7 +422,7 @@ pub(super) fn with_connection(head: &[u8], is_last: bool) -> Vec<u8> {
 }
 
 fn refuse(client: &Socket, problem: &Refusal) -> io::Result<()> {
-    sending::send(client, &[refusal(problem).as_bytes()], || ())
+    sending::send(client, refusal(problem).as_bytes(), &Share::nothing(), || ())
 }
 
 /// The whole answer.
