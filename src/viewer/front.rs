@@ -122,6 +122,7 @@ fn accept(listener: &Socket, end: &PipeReader, lines: &Arc<Lines>, under_way: &A
             seats.make_room();
             std::thread::sleep(PAUSE);
         }
+        newcomers.forget_gone();
         // Once the places are taken, each one more is waited for, and others may come meanwhile.
         while let Some((client, seat)) = newcomers.seat_next(&seats) {
             serve(client, seat);

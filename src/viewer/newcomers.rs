@@ -137,6 +137,11 @@ impl Newcomers {
         Some((self.waiting.remove(next).client, seat))
     }
 
+    /// Forgets who came and is gone again already: in a storm of resets a thread for each was most of what the viewer did.
+    pub(super) fn forget_gone(&mut self) {
+        self.listen(Vec::new(), Some(&AT_ONCE));
+    }
+
     /// Those who have waited for too long.
     pub(super) fn too_late(&mut self) -> impl Iterator<Item = Arc<Socket>> {
         let now = Instant::now();

@@ -155,9 +155,11 @@ impl Guests {
     }
 }
 
-/// Who goes next, of guests with numbers: from the origin with the most guests, first who waits or leaves, then who takes
-/// nothing of its answer, then who was served longest, which goes when it has its answer; of equals the one who has done
-/// so longest. Who has said something that is not yet read is not idle, but not yet served.
+/// Who goes next, of guests with numbers: from the origin with the most guests and no other, first who waits or leaves, then
+/// who takes nothing of its answer, then who was served longest, which goes when it has its answer; of equals the one who has
+/// done so longest. Who has said something that is not yet read is not idle, but not yet served. While none of that origin
+/// may go, nobody does: they soon may, and in a storm of resets, where all of them seem to have spoken, the one who is alone
+/// lost its place to them.
 fn next_to_go(
     guests: Vec<(u64, Stay)>,
     newcomer: Option<Origin>,
@@ -168,6 +170,7 @@ fn next_to_go(
     for origin in guests.iter().map(|(_, stay)| stay.origin).chain(newcomer) {
         *of_origin.entry(origin).or_default() += 1;
     }
+    let most = guests.iter().map(|(_, stay)| of_origin[&stay.origin]).max()?;
     let mut may_go: Vec<_> = guests
         .into_iter()
         .filter(|(_, stay)| !stay.asked_to_go)
@@ -181,7 +184,8 @@ fn next_to_go(
             Some((of_origin[&stay.origin], rank, now - since, number, stay.doing))
         })
         .collect();
-    may_go.sort_unstable_by_key(|(of_origin, rank, age, ..)| std::cmp::Reverse((*of_origin, *rank, *age)));
+    may_go.retain(|(of_origin, ..)| *of_origin == most);
+    may_go.sort_unstable_by_key(|(_, rank, age, ..)| std::cmp::Reverse((*rank, *age)));
     let mut may_go = may_go.into_iter();
     may_go
         .find(|(.., number, doing)| *doing != Doing::Waiting || !says_something(number))
@@ -282,6 +286,17 @@ mod tests {
             (1, guest(now, address(1), Doing::Waiting, 1)),
         ];
         assert_eq!(next_to_go(guests, None, now, |number| *number == 0), Some(1));
+    }
+
+    #[test]
+    fn a_flood_of_which_nobody_may_go_never_costs_another_address_its_place() {
+        let now = Instant::now() + Duration::from_secs(3600);
+        let mut guests: Vec<_> =
+            (0..2).map(|number| (number, guest(now, address(1), Doing::Waiting, 9_000))).collect();
+        guests.push((2, guest(now, address(2), Doing::Waiting, 9_000)));
+        let flood_has_spoken = |number: &u64| *number < 2;
+        assert_eq!(next_to_go(guests.clone(), Some(address(1)), now, flood_has_spoken), None);
+        assert_eq!(next_to_go(guests, Some(address(2)), now, |number| *number == 0), Some(1));
     }
 
     #[test]
