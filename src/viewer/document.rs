@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Instant;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -24,6 +25,8 @@ pub(super) struct Written {
     pub(super) head: Head,
     pub(super) total: u32,
     pub(super) fail_count: u32,
+    /// When it was first seen here, by a clock that nobody sets: it is at least as old as that tells.
+    pub(super) since: Instant,
     /// The same without the details, made when it is first asked for; none if it cannot be understood.
     public: OnceLock<Option<Arc<Written>>>,
     /// The whole with the viewer's word on top, for as long as somebody is being sent it: all who are share it.
@@ -106,10 +109,16 @@ impl Written {
             head,
             total,
             fail_count,
+            since: Instant::now(),
             public: OnceLock::new(),
             whole: Mutex::default(),
             packed: Mutex::default(),
         }
+    }
+
+    /// Whether both have the same content.
+    pub(super) fn is_same(&self, other: &Written) -> bool {
+        self.fingerprint == other.fingerprint && self.bytes == other.bytes
     }
 
     /// What everybody may see of it; none when it cannot be understood.
