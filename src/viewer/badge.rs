@@ -1,7 +1,7 @@
 //! Badges: a name and a state as a small picture, for a README or a wiki.
 //!
-//! A picture in a page runs no script and is kept by caches in between, so it says little and holds for ten seconds. What
-//! is old is grey and called stale: a badge is never green for a monitor that is dead.
+//! A picture in a page runs no script and is kept by caches in between, so it says little and holds for ten seconds, or
+//! less where the figures do. What is old is grey and called stale: a badge is never green for a monitor that is dead.
 
 use serde::Deserialize;
 
@@ -9,8 +9,8 @@ use super::http::{Response, escape, fingerprint};
 use super::source::{Data, Snapshot};
 use crate::status::State;
 
-/// How long a cache may keep one, in seconds: less than a document may be old.
-const CACHED: &str = "max-age=10, must-revalidate";
+/// How long a cache may keep one at most, in seconds.
+const CACHED_S: u64 = 10;
 
 const HEIGHT: u32 = 20;
 /// Left and right of a text.
@@ -38,7 +38,7 @@ pub(super) fn of_host(snapshot: &Snapshot, title: &str) -> Response {
 
 /// The badge when there is no data, so that nobody knows the name.
 pub(super) fn without_data(key: &str) -> Response {
-    response(&svg(key, "no data", GREY))
+    response(&svg(key, "no data", GREY), CACHED_S)
 }
 
 fn badge(snapshot: &Snapshot, name: &str, state: State) -> Response {
@@ -47,12 +47,18 @@ fn badge(snapshot: &Snapshot, name: &str, state: State) -> Response {
         data if data.is_stale() => ("stale", GREY),
         _ => (state.as_str(), colour(state)),
     };
-    response(&svg(name, word, colour))
+    // In a cache it must not outlive what it shows.
+    let holds_s = match snapshot.data.is_stale() {
+        true => CACHED_S,
+        false => u64::from(snapshot.document.head.stale_after_s).saturating_sub(snapshot.age_s.unwrap_or(0)),
+    };
+    response(&svg(name, word, colour), holds_s.min(CACHED_S))
 }
 
-fn response(svg: &str) -> Response {
+fn response(svg: &str, holds_s: u64) -> Response {
     let etag = format!("\"{:016x}\"", fingerprint(svg.as_bytes()));
-    Response::new(200, "image/svg+xml", svg.as_bytes().to_vec()).with("ETag", etag).cached(CACHED)
+    let cached = format!("max-age={holds_s}, must-revalidate");
+    Response::new(200, "image/svg+xml", svg.as_bytes().to_vec()).with("ETag", etag).cached(cached)
 }
 
 const GREY: &str = "#515b69";

@@ -2,7 +2,8 @@
 //! opinion of the document's shape; it puts its own word on top: how far the figures can be believed.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Instant;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -24,17 +25,21 @@ pub(super) struct Written {
     pub(super) head: Head,
     pub(super) total: u32,
     pub(super) fail_count: u32,
+    /// When it was first seen here, by a clock that nobody sets: it is at least as old as that tells.
+    pub(super) since: Instant,
     /// The same without the details, made when it is first asked for; none if it cannot be understood.
     public: OnceLock<Option<Arc<Written>>>,
-    /// The whole with the viewer's word on top, packed: once for each word and not for each request.
-    packed: Mutex<Option<Packed>>,
+    /// The whole with the viewer's word on top, for as long as somebody is being sent it: all who are share it.
+    whole: Mutex<Tagged<Weak<Vec<u8>>>>,
+    /// The same, packed: once for each word and not for each request.
+    packed: Mutex<Tagged<Arc<Vec<u8>>>>,
 }
 
-/// A whole answer, packed.
-#[derive(Debug)]
-struct Packed {
+/// A whole answer with its tag; the tag is empty as long as there is none.
+#[derive(Debug, Default)]
+struct Tagged<T> {
     tag: String,
-    bytes: Arc<[u8]>,
+    bytes: T,
 }
 
 /// The counts, and the services unparsed.
@@ -104,9 +109,16 @@ impl Written {
             head,
             total,
             fail_count,
+            since: Instant::now(),
             public: OnceLock::new(),
+            whole: Mutex::default(),
             packed: Mutex::default(),
         }
+    }
+
+    /// Whether both have the same content.
+    pub(super) fn is_same(&self, other: &Written) -> bool {
+        self.fingerprint == other.fingerprint && self.bytes == other.bytes
     }
 
     /// What everybody may see of it; none when it cannot be understood.
@@ -162,22 +174,29 @@ impl Snapshot {
     }
 
     /// The whole document with the viewer's word on top.
-    pub(super) fn whole(&self) -> Vec<u8> {
-        splice(&self.word(), &self.document.bytes)
+    pub(super) fn whole(&self) -> Arc<Vec<u8>> {
+        let tag = self.tag();
+        let mut whole = lock(&self.document.whole);
+        if whole.tag == tag
+            && let Some(bytes) = whole.bytes.upgrade()
+        {
+            return bytes;
+        }
+        let bytes = Arc::new(splice(&self.word(), &self.document.bytes));
+        *whole = Tagged { tag, bytes: Arc::downgrade(&bytes) };
+        bytes
     }
 
     /// The same, packed; none where that is not worth it. Who comes while it is being made waits for it, since to make it
     /// a second time takes no less.
-    pub(super) fn packed(&self) -> Option<Vec<u8>> {
+    pub(super) fn packed(&self) -> Option<Arc<Vec<u8>>> {
         let tag = self.tag();
         let mut packed = lock(&self.document.packed);
-        if packed.as_ref().is_none_or(|packed| packed.tag != tag) {
-            let bytes = gzip_fast(&self.whole())?;
-            *packed = Some(Packed { tag, bytes: bytes.into() });
+        if packed.tag != tag {
+            let bytes = gzip_fast(&self.whole())?.into();
+            *packed = Tagged { tag, bytes };
         }
-        let bytes = packed.as_ref().map(|packed| packed.bytes.clone());
-        drop(packed);
-        bytes.map(|bytes| bytes.to_vec())
+        Some(packed.bytes.clone())
     }
 
     /// One part of the document with the viewer's word on top, and its tag.

@@ -19,8 +19,8 @@ use socket2::Socket;
 use super::http::SECURITY_HEADERS;
 use super::lines::Lines;
 use super::newcomers::Newcomers;
-use super::seats::{Doing, Origin, Seat, Seats};
-use super::sending::{self, Sending};
+use super::seats::{Doing, Seat, Seats};
+use super::sending::{self, Sending, Share};
 use super::under_way::{Pass, UnderWay};
 
 /// Connections at a time. Each costs a thread with a small stack; a silent one is closed after [`FIRST_WAIT`], and
@@ -116,16 +116,19 @@ fn accept(listener: &Socket, end: &PipeReader, lines: &Arc<Lines>, under_way: &A
             thread.stack_size(STACK_BYTES).spawn(job).map(drop)
         });
     };
-    while is_going_on(listener, end, &newcomers) {
-        if let Err(error) = let_in(listener, &mut newcomers)
-            && newcomers.is_empty()
-            && error.kind() != io::ErrorKind::WouldBlock
-        {
+    while newcomers.wait(listener, end, &seats) {
+        if newcomers.let_in(listener, &seats).is_err() {
+            newcomers.thin_out(&seats);
             seats.make_room();
             std::thread::sleep(PAUSE);
         }
-        if let Some((client, seat)) = newcomers.seat_next(&seats) {
+        newcomers.forget_gone();
+        // Once the places are taken, each one more is waited for, and others may come meanwhile.
+        while let Some((client, seat)) = newcomers.seat_next(&seats) {
             serve(client, seat);
+            if !seats.has_free() {
+                break;
+            }
         }
         newcomers.too_late().for_each(|client| turn_away(&client));
     }
@@ -133,27 +136,6 @@ fn accept(listener: &Socket, end: &PipeReader, lines: &Arc<Lines>, under_way: &A
     while let Some((client, seat)) = newcomers.seat_next(&seats) {
         serve(client, seat);
     }
-}
-
-/// Waits until there is something to do. False at the end. Another way to end a thread that accepts is to shut its socket
-/// down. But a socket of systemd is shared with it, and would be shut down for systemd and for all who wait in its queue:
-/// this way the next viewer serves them.
-fn is_going_on(listener: &Socket, end: &PipeReader, newcomers: &Newcomers) -> bool {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut both = [PollFd::new(end, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
-    // Interrupted it is asked again.
-    let _ = poll(&mut both, (!newcomers.is_empty()).then_some(&at_once));
-    both[0].revents().is_empty()
-}
-
-/// Accepts all who are there, or as many as there is room for. The error is the system's; `WouldBlock`, there is nobody any
-/// more, is the usual one.
-fn let_in(listener: &Socket, newcomers: &mut Newcomers) -> io::Result<()> {
-    while !newcomers.is_full() {
-        let (client, address) = listener.accept()?;
-        newcomers.come(client, Origin::of(&address));
-    }
-    Ok(())
 }
 
 /// Has a client answered by a thread of its own, which `spawn` starts. One for which there is none is told so.
@@ -186,7 +168,7 @@ impl Room {
     fn of(descriptors: Option<u64>) -> Room {
         let left = descriptors.map_or(u64::MAX, |limit| limit.saturating_sub(OWN_DESCRIPTORS));
         let left = usize::try_from(left).unwrap_or(usize::MAX);
-        let places = left.clamp(1, CONNECTIONS);
+        let places = (left / 2).clamp(1, CONNECTIONS);
         Room { places, newcomers: left.saturating_sub(places).clamp(1, NEWCOMERS) }
     }
 }
@@ -250,7 +232,7 @@ fn turn(guest: &Guest<'_>, received: &mut Vec<u8>) -> io::Result<Conversation> {
     match answer {
         Ok((is_last, head, body)) => {
             let is_last = !seat.goes_on(Doing::Taking) || is_last;
-            sending::send(client, &[&with_connection(&head, is_last), &body], || {
+            sending::send(client, &with_connection(&head, is_last), &body, || {
                 seat.goes_on(Doing::Taking);
             })?;
             Ok(if is_last { Conversation::Over } else { Conversation::GoesOn })
@@ -441,7 +423,7 @@ pub(super) fn with_connection(head: &[u8], is_last: bool) -> Vec<u8> {
 }
 
 fn refuse(client: &Socket, problem: &Refusal) -> io::Result<()> {
-    sending::send(client, &[refusal(problem).as_bytes()], || ())
+    sending::send(client, refusal(problem).as_bytes(), &Share::nothing(), || ())
 }
 
 /// The whole answer.
@@ -559,8 +541,8 @@ mod tests {
         };
         assert_eq!(room(None), (CONNECTIONS, NEWCOMERS));
         assert_eq!(room(Some(1024)), (CONNECTIONS, NEWCOMERS));
-        assert_eq!(room(Some(300)), (CONNECTIONS, 44));
-        assert_eq!(room(Some(100)), (36, 1));
+        assert_eq!(room(Some(300)), (118, 118));
+        assert_eq!(room(Some(100)), (18, 18));
         assert_eq!(room(Some(20)), (1, 1));
     }
 

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -123,16 +125,53 @@ impl Request {
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
-    pub(super) body: Cow<'static, [u8]>,
+    pub(super) body: Body,
+}
+
+/// The bytes of an answer. All who are sent the same ones at a time can share them.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    /// Built into the binary.
+    Static(&'static [u8]),
+    /// Made while the program runs.
+    Made(Arc<Vec<u8>>),
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Body::Static(bytes) => bytes,
+            Body::Made(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Body {
+        Body::Made(Arc::new(bytes))
+    }
+}
+
+impl From<Arc<Vec<u8>>> for Body {
+    fn from(bytes: Arc<Vec<u8>>) -> Body {
+        Body::Made(bytes)
+    }
+}
+
+impl From<Cow<'static, [u8]>> for Body {
+    fn from(bytes: Cow<'static, [u8]>) -> Body {
+        match bytes {
+            Cow::Borrowed(bytes) => Body::Static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        }
+    }
 }
 
 impl Response {
     /// A body of some type. `no-cache` lets a browser keep it and makes it ask each time whether it still holds.
-    pub(super) fn new(
-        status: u16,
-        content_type: &'static str,
-        body: impl Into<Cow<'static, [u8]>>,
-    ) -> Response {
+    pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
         Response {
             status,
             headers: vec![("Content-Type", content_type.into()), ("Cache-Control", "no-cache".into())],
@@ -143,13 +182,13 @@ impl Response {
     /// A body in plain or, if the client takes it and there is one, packed by gzip. Both have one weak tag, which
     /// stands for what is said and not for its bytes: Caddy asks for gzip by itself and hands the plain bytes on, but not for
     /// a HEAD.
-    pub(super) fn packed_or_plain(
+    pub(super) fn packed_or_plain<Packed: Into<Body>, Plain: Into<Body>>(
         request: &Request,
         status: u16,
         content_type: &'static str,
         tag: &str,
-        packed: impl FnOnce() -> Option<Vec<u8>>,
-        plain: impl FnOnce() -> Cow<'static, [u8]>,
+        packed: impl FnOnce() -> Option<Packed>,
+        plain: impl FnOnce() -> Plain,
     ) -> Response {
         let packed = if accepts_gzip(request.accept_encoding.as_deref()) { packed() } else { None };
         let response = match packed {
@@ -161,7 +200,7 @@ impl Response {
 
     /// No body at all.
     pub(super) fn empty(status: u16) -> Response {
-        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+        Response { status, headers: Vec::new(), body: Body::Static(&[]) }
     }
 
     /// A value as JSON, with a line end for whoever asks with curl.
@@ -177,7 +216,7 @@ impl Response {
     }
 
     /// How caches may keep it, instead of asking each time.
-    pub(super) fn cached(mut self, how: &'static str) -> Response {
+    pub(super) fn cached(mut self, how: impl Into<Cow<'static, str>>) -> Response {
         self.headers.retain(|(name, _)| *name != "Cache-Control");
         self.with("Cache-Control", how)
     }
@@ -310,7 +349,7 @@ mod tests {
         let problem = Problem::new(404, "no <b>", "look");
         let mut request =
             Request { target: "/x".into(), accept: Some("text/html,*/*;q=0.8".into()), ..Request::default() };
-        let page = String::from_utf8(problem.response(&request).body.into_owned()).unwrap();
+        let page = String::from_utf8(problem.response(&request).body.to_vec()).unwrap();
         assert!(page.contains("no &lt;b&gt;") && !page.contains("<b>"), "{page}");
         for (path, style, top) in [
             ("/x", "static/status.css", "./"),
@@ -318,12 +357,12 @@ mod tests {
             ("", "static/status.css", "./"),
         ] {
             request.target = path.into();
-            let page = String::from_utf8(problem.response(&request).body.into_owned()).unwrap();
+            let page = String::from_utf8(problem.response(&request).body.to_vec()).unwrap();
             let links = [format!("href=\"{style}\""), format!("href=\"{top}\"")];
             assert!(links.iter().all(|link| page.contains(link)), "{path}: {page}");
         }
         request.target = "/api/x".into();
-        let json = problem.response(&request).body.into_owned();
+        let json = problem.response(&request).body.to_vec();
         assert_eq!(json, b"{\"error\":\"no <b>\",\"hint\":\"look\"}\n");
     }
 }

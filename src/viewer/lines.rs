@@ -1,13 +1,16 @@
 //! The few connections into the server: opened at the start, kept, and each used for one request at a time.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{self, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{SendError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::http::Body;
 use super::source::lock;
 use crate::log::Kind;
 
@@ -21,20 +24,57 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The head of an answer that is longer than this is none of ours.
 const HEAD_BYTES: usize = 8 * 1024;
 
-/// The lines that are free. One that breaks is not replaced, since the server accepts nobody after the start: when all
-/// are gone the self-probe gets no answer, and the viewer ends.
+/// The header in which the server is told over which line a request comes. No client can send it: see `front.rs`.
+pub(super) const LINE: &str = "Wellkeep-Line";
+
+/// Where the server leaves the bodies of its answers, a place for each line. Over the line comes only the head: who asks
+/// is in the same process, and a copy of the document of a thousand services for each line was most of the memory that
+/// clients could make the viewer take.
+pub(super) struct Bodies(Vec<Mutex<Option<Body>>>);
+
+impl Bodies {
+    /// For so many lines.
+    pub(super) fn new(count: usize) -> Bodies {
+        Bodies((0..count).map(|_| Mutex::default()).collect())
+    }
+
+    /// Leaves a body, before its head is sent.
+    pub(super) fn leave(&self, line: usize, body: Body) {
+        if let Some(place) = self.0.get(line) {
+            *lock(place) = Some(body);
+        }
+    }
+
+    fn take(&self, line: usize) -> Option<Body> {
+        lock(self.0.get(line)?).take()
+    }
+}
+
+/// The lines. One that breaks is not replaced, since the server accepts nobody after the start: when all are gone the
+/// self-probe gets no answer, and the viewer ends.
 pub(super) struct Lines {
-    free: Mutex<Vec<UnixStream>>,
-    returned: Condvar,
+    state: Mutex<State>,
+    bodies: Arc<Bodies>,
+}
+
+struct Line {
+    number: usize,
+    stream: UnixStream,
+}
+
+struct State {
+    free: Vec<Line>,
+    /// Who waits for one, in their order. With a lock alone whoever asks without a pause gets the line that it has just
+    /// returned, and others wait until they are told that the viewer is stuck.
+    queue: VecDeque<Sender<Line>>,
 }
 
 /// An answer, whole in memory.
-#[derive(Debug, PartialEq)]
 pub(super) struct Answer {
     /// From the status to the empty line.
     pub(super) head: Vec<u8>,
     /// Apart from the head, which is never the same twice, so that clients can share it.
-    pub(super) body: Vec<u8>,
+    pub(super) body: Body,
 }
 
 /// A new address for the server: without a file, so that it works where nothing can be written, and not to be
@@ -45,32 +85,26 @@ pub(super) fn new_address() -> io::Result<SocketAddr> {
 }
 
 impl Lines {
-    /// Opens so many lines.
-    pub(super) fn open(count: usize, address: &SocketAddr) -> io::Result<Lines> {
+    /// Opens a line for each place of a body.
+    pub(super) fn open(bodies: Arc<Bodies>, address: &SocketAddr) -> io::Result<Lines> {
         let mut free = Vec::new();
-        for _ in 0..count {
-            let mut line = UnixStream::connect_addr(address)?;
-            line.set_read_timeout(Some(ANSWER_WITHIN))?;
+        for number in 0..bodies.0.len() {
+            let mut line = Line { number, stream: UnixStream::connect_addr(address)? };
+            line.stream.set_read_timeout(Some(ANSWER_WITHIN))?;
             // Each is answered before the next is opened, so that the server's pool cannot put two on one thread, where
             // the second would wait for ever.
-            ask(&mut line, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", false)?;
+            line.ask(&bodies, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", false)?;
             free.push(line);
         }
-        Ok(Lines { free: Mutex::new(free), returned: Condvar::new() })
+        Ok(Lines { state: Mutex::new(State { free, queue: VecDeque::new() }), bodies })
     }
 
     /// The answer to a request; none when no line became free, or it broke.
     pub(super) fn ask(&self, request: &str, is_head: bool) -> Option<Answer> {
-        let (mut free, _) = self
-            .returned
-            .wait_timeout_while(lock(&self.free), TURN_WITHIN, |free| free.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut line = free.pop()?;
-        drop(free);
-        match ask(&mut line, request, is_head) {
+        let mut line = self.take(TURN_WITHIN)?;
+        match line.ask(&self.bodies, request, is_head) {
             Ok(answer) => {
-                lock(&self.free).push(line);
-                self.returned.notify_one();
+                self.give_back(line);
                 Some(answer)
             }
             Err(error) => {
@@ -79,32 +113,64 @@ impl Lines {
             }
         }
     }
+
+    fn take(&self, patience: Duration) -> Option<Line> {
+        let turn = {
+            let mut state = lock(&self.state);
+            if let Some(line) = state.free.pop() {
+                return Some(line);
+            }
+            let (sender, turn) = channel();
+            state.queue.push_back(sender);
+            turn
+        };
+        turn.recv_timeout(patience).ok().or_else(|| {
+            // Lines are given away under this lock: one that came at the last moment is here, and none comes any more.
+            let _state = lock(&self.state);
+            let last = turn.try_recv().ok();
+            drop(turn);
+            last
+        })
+    }
+
+    fn give_back(&self, mut line: Line) {
+        let mut state = lock(&self.state);
+        while let Some(next) = state.queue.pop_front() {
+            match next.send(line) {
+                Ok(()) => return,
+                // It has given up.
+                Err(SendError(returned)) => line = returned,
+            }
+        }
+        state.free.push(line);
+    }
 }
 
-/// Sends a request and reads the one answer to it, of which our own server always tells the length.
-fn ask(line: &mut UnixStream, request: &str, is_head: bool) -> io::Result<Answer> {
-    line.write_all(request.as_bytes())?;
-    let mut head = Vec::with_capacity(4096);
-    let mut chunk = [0; 4096];
-    let lengths = loop {
-        if let Some(lengths) = lengths(&head, is_head)? {
-            break lengths;
+impl Line {
+    /// Sends a request and reads the head of the one answer to it, of which our own server always tells the length.
+    fn ask(&mut self, bodies: &Bodies, request: &str, is_head: bool) -> io::Result<Answer> {
+        let request = request.strip_suffix("\r\n").ok_or(io::ErrorKind::InvalidInput)?;
+        self.stream.write_all(format!("{request}{LINE}: {}\r\n\r\n", self.number).as_bytes())?;
+        let mut head = Vec::with_capacity(1024);
+        let mut chunk = [0; 1024];
+        let lengths = loop {
+            if let Some(lengths) = lengths(&head, is_head)? {
+                break lengths;
+            }
+            match self.stream.read(&mut chunk)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => head.extend_from_slice(&chunk[..read]),
+            }
+        };
+        // Left there also where none is sent. Where none was left, a handler had a fault, and the answer says so without one.
+        let left = bodies.take(self.number).filter(|_| lengths.body > 0);
+        let body = left.unwrap_or(Body::Static(&[]));
+        // Requests go over a line one at a time: whatever else there is belongs to no answer.
+        if head.len() != lengths.head || body.len() != lengths.body {
+            return Err(io::ErrorKind::InvalidData.into());
         }
-        match line.read(&mut chunk)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => head.extend_from_slice(&chunk[..read]),
-        }
-    };
-    let begun = head.split_off(lengths.head);
-    // One body is not followed by another: requests go over a line one at a time.
-    let missing = lengths.body.checked_sub(begun.len()).ok_or(io::ErrorKind::InvalidData)?;
-    let mut body = Vec::with_capacity(lengths.body);
-    body.extend_from_slice(&begun);
-    let read = line.take(missing as u64).read_to_end(&mut body)?;
-    if read < missing {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+        Ok(Answer { head, body })
     }
-    Ok(Answer { head, body })
 }
 
 /// How long the two parts of an answer are.
@@ -137,6 +203,20 @@ pub(super) fn lengths(answer: &[u8], is_head: bool) -> io::Result<Option<Lengths
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_goes_to_who_has_waited_longest_and_not_to_who_has_given_up() {
+        let line = Line { number: 0, stream: UnixStream::pair().unwrap().0 };
+        let state = State { free: vec![line], queue: VecDeque::new() };
+        let lines = Lines { state: Mutex::new(state), bodies: Arc::new(Bodies::new(1)) };
+        let line = lines.take(Duration::ZERO).unwrap();
+        assert!(lines.take(Duration::ZERO).is_none(), "and gives up");
+        let (first, turn) = channel();
+        let (second, later) = channel();
+        lock(&lines.state).queue.extend([first, second]);
+        lines.give_back(line);
+        assert!(turn.try_recv().is_ok() && later.try_recv().is_err());
+    }
 
     #[test]
     fn an_answer_is_as_long_as_it_says_unless_it_has_no_body() {

@@ -3,7 +3,7 @@
 
 use super::front::{Passed, find_end, refusal, with_connection};
 use super::http::{Method, Request, Response};
-use super::lines::{self, Lengths};
+use super::lines;
 use super::server;
 
 /// The answer to the first request in what a client sent, as it would go over the wire; none while its head has no end.
@@ -16,12 +16,13 @@ pub(super) fn answer(received: &[u8], handler: impl Fn(Request) -> Response) -> 
         Ok(passed) => passed,
         Err(problem) => return Some(refusal(&problem).into_bytes()),
     };
-    let answer = server::in_bytes(handler(request(&passed.text)), passed.is_head);
-    let lengths = lines::lengths(&answer, passed.is_head).expect("the server's answer can be read");
-    let Lengths { head, body } = lengths.expect("the server's answer has an end");
-    assert_eq!(answer.len(), head + body, "the answer is followed by something");
-    let (head, body) = answer.split_at(head);
-    Some([&with_connection(head, passed.is_last), body].concat())
+    let (head, body) = server::parts(handler(request(&passed.text)));
+    let lengths = lines::lengths(&head, passed.is_head).expect("the server's answer can be read");
+    let lengths = lengths.expect("the server's answer has an end");
+    assert_eq!(head.len(), lengths.head, "the head is followed by something");
+    let body = if lengths.body > 0 { &*body } else { &[] };
+    assert_eq!(body.len(), lengths.body, "another length is told");
+    Some([&with_connection(&head, passed.is_last), body].concat())
 }
 
 /// What the server reads of what was passed on.

@@ -212,7 +212,7 @@ fn status(snapshot: &Snapshot, request: &Request) -> Response {
         JSON,
         &snapshot.tag(),
         || snapshot.packed(),
-        || snapshot.whole().into(),
+        || snapshot.whole(),
     );
     dated(snapshot, response)
 }

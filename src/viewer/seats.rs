@@ -6,13 +6,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
-use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockAddr, Socket};
 
+use super::newcomers::has_spoken;
 use super::source::lock;
 
 /// A client that has taken nothing of its answer for so long counts as one that does not want it, when others wait. A
@@ -118,6 +117,11 @@ impl Seats {
         Some(Seat { seats: self.clone(), number })
     }
 
+    /// Whether a newcomer would find a place without anybody leaving.
+    pub(super) fn has_free(&self) -> bool {
+        lock(&self.guests).seated.len() < self.count
+    }
+
     /// How many places each origin has.
     pub(super) fn guests_by_origin(&self) -> HashMap<Origin, usize> {
         let mut of_origin = HashMap::new();
@@ -137,7 +141,7 @@ impl Guests {
     fn ask_one_to_go(&mut self, now: Instant, newcomer: Option<Origin>) {
         let guests: Vec<(u64, Stay)> =
             self.seated.iter().map(|(number, guest)| (*number, guest.stay)).collect();
-        let says_something = |number: &u64| has_unread(&self.seated[number].client);
+        let says_something = |number: &u64| has_spoken(&self.seated[number].client);
         let Some(number) = next_to_go(guests, newcomer, now, says_something) else { return };
         if let Some(guest) = self.seated.get_mut(&number) {
             guest.stay.asked_to_go = true;
@@ -151,9 +155,11 @@ impl Guests {
     }
 }
 
-/// Who goes next, of guests with numbers: from the origin with the most guests, first who waits or leaves, then who takes
-/// nothing of its answer, then who was served longest, which goes when it has its answer; of equals the one who has done
-/// so longest. Who has said something that is not yet read is not idle, but not yet served.
+/// Who goes next, of guests with numbers: from the origin with the most guests and no other, first who waits or leaves, then
+/// who takes nothing of its answer, then who was served longest, which goes when it has its answer; of equals the one who has
+/// done so longest. Who has said something that is not yet read is not idle, but not yet served. While none of that origin
+/// may go, nobody does: they soon may, and in a storm of resets, where all of them seem to have spoken, the one who is alone
+/// lost its place to them.
 fn next_to_go(
     guests: Vec<(u64, Stay)>,
     newcomer: Option<Origin>,
@@ -164,6 +170,7 @@ fn next_to_go(
     for origin in guests.iter().map(|(_, stay)| stay.origin).chain(newcomer) {
         *of_origin.entry(origin).or_default() += 1;
     }
+    let most = guests.iter().map(|(_, stay)| of_origin[&stay.origin]).max()?;
     let mut may_go: Vec<_> = guests
         .into_iter()
         .filter(|(_, stay)| !stay.asked_to_go)
@@ -177,17 +184,12 @@ fn next_to_go(
             Some((of_origin[&stay.origin], rank, now - since, number, stay.doing))
         })
         .collect();
-    may_go.sort_unstable_by_key(|(of_origin, rank, age, ..)| std::cmp::Reverse((*of_origin, *rank, *age)));
+    may_go.retain(|(of_origin, ..)| *of_origin == most);
+    may_go.sort_unstable_by_key(|(_, rank, age, ..)| std::cmp::Reverse((*rank, *age)));
     let mut may_go = may_go.into_iter();
     may_go
         .find(|(.., number, doing)| *doing != Doing::Waiting || !says_something(number))
         .map(|(.., number, _)| number)
-}
-
-fn has_unread(client: &Socket) -> bool {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut [PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)], Some(&at_once))
-        .is_ok_and(|count| count > 0)
 }
 
 impl Seat {
@@ -284,6 +286,17 @@ mod tests {
             (1, guest(now, address(1), Doing::Waiting, 1)),
         ];
         assert_eq!(next_to_go(guests, None, now, |number| *number == 0), Some(1));
+    }
+
+    #[test]
+    fn a_flood_of_which_nobody_may_go_never_costs_another_address_its_place() {
+        let now = Instant::now() + Duration::from_secs(3600);
+        let mut guests: Vec<_> =
+            (0..2).map(|number| (number, guest(now, address(1), Doing::Waiting, 9_000))).collect();
+        guests.push((2, guest(now, address(2), Doing::Waiting, 9_000)));
+        let flood_has_spoken = |number: &u64| *number < 2;
+        assert_eq!(next_to_go(guests.clone(), Some(address(1)), now, flood_has_spoken), None);
+        assert_eq!(next_to_go(guests, Some(address(2)), now, |number| *number == 0), Some(1));
     }
 
     #[test]

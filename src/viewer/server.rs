@@ -20,8 +20,8 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tiny_http::{Header, Server};
 
 use super::front::Front;
-use super::http::{Method, Request, Response};
-use super::lines::{self, Lines};
+use super::http::{Body, Method, Request, Response};
+use super::lines::{self, Bodies, LINE, Lines};
 use crate::config::Listen;
 use crate::log::Kind;
 
@@ -82,16 +82,17 @@ impl Crew {
         let door = listener.try_clone()?;
         let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
         let server = Arc::new(ManuallyDrop::new(server));
+        let bodies = Arc::new(Bodies::new(WORKERS));
         let (working, at_work) = channel();
         for number in 0..WORKERS {
-            let (server, handler) = (server.clone(), handler.clone());
+            let (server, handler, bodies) = (server.clone(), handler.clone(), bodies.clone());
             let (stopping, working) = (stopping.clone(), working.clone());
             std::thread::Builder::new().name(format!("viewer-{number}")).spawn(move || {
-                work(&server, &handler, &stopping);
+                work(&server, &handler, &bodies, &stopping);
                 drop(working);
             })?;
         }
-        let lines = Arc::new(Lines::open(WORKERS, &address)?);
+        let lines = Arc::new(Lines::open(bodies, &address)?);
         // Nobody else will ever be accepted. The accept thread ends on it, which it tells one worker.
         SockRef::from(&door).shutdown(Shutdown::Both)?;
         Ok(Crew { server, lines, at_work })
@@ -108,19 +109,19 @@ impl Crew {
 }
 
 /// One worker: answers requests until it is told to stop.
-fn work(server: &Server, handler: &Handler, stopping: &AtomicBool) {
+fn work(server: &Server, handler: &Handler, bodies: &Bodies, stopping: &AtomicBool) {
     while !stopping.load(Ordering::Acquire) {
         // An error is the end of the accept thread, which is meant, or the wake-up for the stop.
         let Ok(request) = server.recv() else {
             continue;
         };
-        if catch_unwind(AssertUnwindSafe(|| answer(request, handler))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| answer(request, handler, bodies))).is_err() {
             tracing::error!(event = %Kind::Fault, "a request could not be answered because of a fault in the viewer");
         }
     }
 }
 
-fn answer(request: tiny_http::Request, handler: &Handler) {
+fn answer(request: tiny_http::Request, handler: &Handler, bodies: &Bodies) {
     let header = |name: &'static str| {
         let found: Vec<&str> = request
             .headers()
@@ -136,36 +137,34 @@ fn answer(request: tiny_http::Request, handler: &Handler) {
         tiny_http::Method::Options => Method::Options,
         _ => Method::Other,
     };
+    let line = header(LINE).and_then(|number| number.parse().ok());
     let response = handler(Request::new(method, request.url().to_owned(), header));
-    // An error means that the client went away, which is its right.
-    let _ = request.respond(translated(response));
+    let (head, body) = parts(response);
+    if let Some(line) = line {
+        bodies.leave(line, body);
+    }
+    let mut writer = request.into_writer();
+    // An error means that the front has given this line up, and says so.
+    let _ = writer.write_all(&head).and_then(|()| writer.flush());
 }
 
-fn translated(response: Response) -> tiny_http::Response<io::Cursor<std::borrow::Cow<'static, [u8]>>> {
-    let length = response.body.len();
+/// What the server makes of a response: the head with the length of the body, and the body, which does not go through it.
+pub(super) fn parts(response: Response) -> (Vec<u8>, Body) {
     // The crate names itself unless it is told another name.
     let mut headers = vec![("Server", "wellkeep".into())];
     headers.extend(response.headers);
     let headers = headers.iter().map(|(name, value)| {
         Header::from_bytes(name.as_bytes(), value.as_bytes()).expect("all header values are ours, and ASCII")
     });
-    tiny_http::Response::new(
-        response.status.into(),
-        headers.collect(),
-        io::Cursor::new(response.body),
-        Some(length),
-        None,
-    )
-    // The length is known, so it is told, also for large documents.
-    .with_chunked_threshold(usize::MAX)
-}
-
-/// What the server makes of a response, as it goes over a line.
-pub(super) fn in_bytes(response: Response, is_head: bool) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let version = tiny_http::HTTPVersion(1, 1);
-    translated(response).raw_print(&mut bytes, version, &[], is_head, None).expect("memory takes everything");
-    bytes
+    let length = Some(response.body.len());
+    let translated =
+        tiny_http::Response::new(response.status.into(), headers.collect(), io::empty(), length, None)
+            // The length is known, so it is told, also for large documents.
+            .with_chunked_threshold(usize::MAX);
+    let mut head = Vec::with_capacity(1024);
+    let printed = translated.raw_print(&mut head, tiny_http::HTTPVersion(1, 1), &[], true, None);
+    printed.expect("memory takes everything");
+    (head, response.body)
 }
 
 /// Waits for the end, and asks the server meanwhile whether it is still there.

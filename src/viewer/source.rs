@@ -12,6 +12,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::document::Written;
 use super::live::{Live, PATIENCE};
@@ -137,15 +138,28 @@ impl Source {
     }
 
     fn judged(&self, document: Arc<Written>) -> Snapshot {
-        let freshness = Freshness::of(&document.head, (self.now)(), self.boot.as_ref());
+        let freshness = self.freshness(&document);
         let reason = reason(freshness, document.head.generated_at);
         self.shown(Data::File(freshness), reason, document)
+    }
+
+    /// How far a document can be believed by the wall clock, and by how long it has been seen. After the wall clock was set
+    /// back, the last document of a dead monitor would be fresh once more when the time of its making comes again.
+    fn freshness(&self, document: &Written) -> Freshness {
+        let freshness = Freshness::of(&document.head, (self.now)(), self.boot.as_ref());
+        let seen_for = document.since.elapsed();
+        match freshness {
+            Freshness::Fresh if seen_for > Duration::from_secs(document.head.stale_after_s.into()) => {
+                Freshness::Stale { age_s: seen_for.as_secs() }
+            }
+            other => other,
+        }
     }
 
     fn looked_live(&self, live: &Live, missing: &ReadError) -> Snapshot {
         match live.look(&self.now) {
             Ok(document) => {
-                let freshness = Freshness::of(&document.head, (self.now)(), self.boot.as_ref());
+                let freshness = self.freshness(&document);
                 let (data, how) = match freshness {
                     Freshness::Fresh => (Data::Live, "the viewer looked for itself".to_owned()),
                     _ => (
@@ -164,7 +178,8 @@ impl Source {
 
     fn shown(&self, data: Data, reason: Option<String>, document: Arc<Written>) -> Snapshot {
         let age_ms = (self.now)().as_millis().saturating_sub(document.head.generated_at.as_millis());
-        Snapshot { data, reason, document, age_s: Some(age_ms.max(0).unsigned_abs() / 1000) }
+        let age_s = (age_ms.max(0).unsigned_abs() / 1000).max(document.since.elapsed().as_secs());
+        Snapshot { data, reason, document, age_s: Some(age_s) }
     }
 }
 
@@ -189,7 +204,11 @@ impl File {
                 if std::mem::take(&mut self.is_told_bad) {
                     tracing::info!(event = %Kind::Storage, "the status file can be read");
                 }
-                self.content = Ok(Arc::new(document));
+                // Written anew with the same content it is not younger: a copy, or one that was taken from a backup.
+                self.content = match self.latest() {
+                    Some(known) if known.is_same(&document) => Ok(known.clone()),
+                    _ => Ok(Arc::new(document)),
+                };
             }
             Err(problem) => self.turn_bad(problem),
         }
@@ -208,11 +227,15 @@ impl File {
             tracing::warn!(event = %Kind::Storage, "{problem}; the viewer says so and shows nothing as well meanwhile");
             self.is_told_bad = true;
         }
-        let kept = match &self.content {
-            Ok(document) => Some(document.clone()),
-            Err(known) => known.kept.clone(),
-        };
-        self.content = Err(Bad { problem: Arc::new(problem), kept });
+        self.content = Err(Bad { problem: Arc::new(problem), kept: self.latest().cloned() });
+    }
+
+    /// The last good content.
+    fn latest(&self) -> Option<&Arc<Written>> {
+        match &self.content {
+            Ok(document) => Some(document),
+            Err(bad) => bad.kept.as_ref(),
+        }
     }
 }
 

@@ -85,7 +85,10 @@ fn a_badge_has_name_and_state_and_is_grey_and_stale_when_the_monitor_is_dead() {
     assert!(viewer.get("/badge/db.svg").body.contains("DB: down"));
     assert!(viewer.get("/badge.svg").body.contains("web1: down"));
     assert_eq!(viewer.get("/badge/nobody.svg").status, 404);
-    stage.pass(16);
+    stage.pass(12);
+    let left = viewer.get("/badge/web.svg");
+    assert_eq!(left.header("Cache-Control"), Some("max-age=3, must-revalidate"), "then it is stale");
+    stage.pass(4);
     for path in ["/badge/web.svg", "/badge.svg"] {
         let badge = viewer.get(path).body;
         assert!(badge.contains(": stale") && !badge.contains(green), "{badge}");

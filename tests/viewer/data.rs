@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use wellkeep::status::{Mode, MonitorState};
 use wellkeep::viewer::{LiveChecks, Options, Viewer};
 
 use crate::stage::{BOOT, Running, Stage, document, run};
 
-/// The word, the reason's beginning, whether the figures are still there; and `/health` refuses whatever it is.
+/// What a badge is filled with where all is well.
+const GREEN: &str = "#136b38";
+
+/// The word, the reason's beginning, whether the figures are still there; and whatever it is, `/health` refuses, no badge is
+/// green, and `/metrics` knows of no monitor and no service.
 fn shows(viewer: &Running, data: &str, reason: &str, service_is_shown: bool) {
     let reply = viewer.get("/api/status");
     // Whoever counts failures without a look at `viewer.data` must not take no data for none.
@@ -21,6 +26,16 @@ fn shows(viewer: &Running, data: &str, reason: &str, service_is_shown: bool) {
     let health = viewer.get("/health");
     assert_eq!((health.status, health.json()["status"].as_str()), (503, Some("fail")), "{}", health.body);
     assert_eq!(health.json()["reason"], reply.reason());
+    for path in ["/badge.svg", "/badge/flask_web.svg"] {
+        let badge = viewer.get(path).body;
+        assert!(data == "live" || !badge.contains(GREEN) && !badge.contains(": up"), "{data}: {badge}");
+    }
+    let metrics = viewer.get("/metrics").body;
+    let state = format!("wellkeep_document_state{{state=\"{data}\"}} 1");
+    for line in ["wellkeep_monitor_up 0", &state] {
+        assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
+    }
+    assert!(!metrics.contains("wellkeep_service"), "{metrics}");
 }
 
 #[test]
@@ -66,6 +81,44 @@ fn figures_from_the_future_are_not_believed() {
     stage.pass(-3600);
     shows(&viewer, "future", "later than this machine's clock", true);
     assert_eq!(viewer.get("/api/status").header("Age"), Some("0"));
+    let mut next = document(&["flask_web"]);
+    next.generated_at = next.generated_at.plus_millis(-3_600_000);
+    stage.write(&serde_json::to_vec(&next).unwrap());
+    assert_eq!(viewer.get("/api/status").data(), "fresh", "the monitor is there, and goes by the same clock");
+}
+
+#[test]
+fn a_clock_that_was_set_a_day_forward_makes_the_figures_old_until_the_next() {
+    let stage = Stage::with(&document(&["flask_web"]));
+    let viewer = stage.run();
+    stage.pass(86_400);
+    shows(&viewer, "stale", "written nothing since 2025-10-27T12:00:00Z", true);
+    let mut next = document(&["flask_web"]);
+    next.generated_at = next.generated_at.plus_millis(86_400_000);
+    stage.write(&serde_json::to_vec(&next).unwrap());
+    assert_eq!(viewer.get("/api/status").data(), "fresh");
+}
+
+/// The time of its making comes again when the clock is set back: the last word of a dead monitor would be true then.
+#[test]
+fn what_has_been_seen_for_too_long_is_stale_whatever_the_clock_says() {
+    let mut last = document(&["flask_web"]);
+    last.stale_after_s = 1;
+    let stage = Stage::with(&last);
+    let viewer = stage.run();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while viewer.get("/api/status").data() == "fresh" {
+        assert!(
+            Instant::now() < deadline,
+            "it is noon for ever, and the document of noon is believed for ever"
+        );
+        std::thread::yield_now();
+    }
+    shows(&viewer, "stale", "written nothing since 2025-10-27T12:00:00Z", true);
+    stage.write(&serde_json::to_vec(&last).unwrap());
+    shows(&viewer, "stale", "written nothing since", true);
+    stage.write(&serde_json::to_vec(&document(&["flask_web"])).unwrap());
+    assert_eq!(viewer.get("/api/status").data(), "fresh");
 }
 
 #[test]
