@@ -80,5 +80,5 @@ pub(super) fn incidents(site: &Site, request: &Request) -> Result<Response, Prob
 fn told(snapshot: &Snapshot, request: &Request, past: &impl Serialize) -> Response {
     let past = serde_json::to_vec(past).expect("the past is plain data with string keys");
     let (body, tag) = snapshot.beside(&past);
-    Response::packed_or_plain(request, 200, JSON, &tag, || gzip_fast(&body), || body.clone().into())
+    Response::packed_or_plain(request, 200, JSON, &tag, || gzip_fast(&body), || body.clone())
 }
