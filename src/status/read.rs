@@ -1,6 +1,8 @@
 //! Reading the document, and deciding how far it can be believed. Who reads decides, from the document's own
 //! `generated_at`, `boot_id` and `stale_after_s`: a dead monitor cannot say that it is dead.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -32,6 +34,28 @@ pub enum ReadError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// What a file looks like. One with the same version has the same content: the monitor replaces its files whole, so even a
+/// second one within the clock's granularity has another inode. The change time is there for permissions that were mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Version {
+    /// What a file looked like when this was asked of it.
+    pub fn of(metadata: &Metadata) -> Version {
+        Version {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 /// How far a document can be believed.

@@ -22,9 +22,13 @@ use serde::{Deserialize, Serialize};
 
 use super::files::read_regular;
 use super::lines::{self, OnDisk};
-use crate::status::history::{DAYS, Day, INCIDENTS_KEPT, Past, ServiceDay};
+use crate::status::history::{DAYS, Day, INCIDENTS_KEPT, Past, ServiceDay, ServicePast};
 use crate::status::write::{replace, sweep};
 use crate::status::{Incident, Transition};
+
+mod reader;
+
+pub use reader::Reader;
 
 /// The folder in the state directory.
 pub const FOLDER: &str = "history";
@@ -132,13 +136,10 @@ pub fn read_each(state_dir: &Path, take: impl FnMut(Past)) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`read_each`].
-pub fn read_service(state_dir: &Path, key: &str) -> io::Result<Past> {
-    let mut all = Past::default();
-    read_lines(state_dir, Some(key), |piece| {
-        all.days.extend(piece.days);
-        all.transitions.extend(piece.transitions);
-    })?;
-    Ok(all)
+pub fn read_service(state_dir: &Path, key: &str) -> io::Result<ServicePast> {
+    let mut past = ServicePast::default();
+    read_lines(state_dir, Some(key), |piece| past.take(key, piece))?;
+    Ok(past)
 }
 
 /// The latest incidents of all services, newest first, without their evidence; none when none was ever written. Blocking.
@@ -155,24 +156,37 @@ pub fn incidents(state_dir: &Path) -> io::Result<Vec<Incident>> {
 
 fn read_lines(state_dir: &Path, key: Option<&str>, mut take: impl FnMut(Past)) -> io::Result<()> {
     let folder = state_dir.join(FOLDER);
-    // Only a line that begins so is parsed: of a thousand services one is wanted.
-    let start = key.map(line_start);
-    let is_wanted = |line: &[u8]| start.as_deref().is_none_or(|start| line.starts_with(start));
     for (number, path) in days(&folder)? {
-        let bytes = read_regular(&path, SIZE_LIMIT).unwrap_or_default();
-        let day = Day { number, services: services(&bytes, is_wanted) };
-        take(Past { days: vec![day], transitions: Vec::new() });
+        take(read_piece(&path, number, key));
     }
+    take(read_transitions(&folder, key)?);
+    Ok(())
+}
+
+/// A day, of all services or of one.
+fn read_piece(path: &Path, number: i32, key: Option<&str>) -> Past {
+    let bytes = read_regular(path, SIZE_LIMIT).unwrap_or_default();
+    let day = Day { number, services: services(&bytes, wanted(key)) };
+    Past { days: vec![day], transitions: Vec::new() }
+}
+
+fn read_transitions(folder: &Path, key: Option<&str>) -> io::Result<Past> {
+    let is_wanted = wanted(key);
     let mut transitions = Vec::new();
-    lines::for_each(&folder, &TRANSITIONS, |line| {
+    lines::for_each(folder, &TRANSITIONS, |line| {
         if is_wanted(line)
             && let Ok(Line { service, transition }) = serde_json::from_slice(line)
         {
             transitions.push((service, transition));
         }
     })?;
-    take(Past { days: Vec::new(), transitions });
-    Ok(())
+    Ok(Past { days: Vec::new(), transitions })
+}
+
+/// Only a line that begins so is parsed: of a thousand services one is wanted.
+fn wanted(key: Option<&str>) -> impl Fn(&[u8]) -> bool {
+    let start = key.map(line_start);
+    move |line| start.as_deref().is_none_or(|start| line.starts_with(start))
 }
 
 /// How a line about a service begins.
@@ -200,14 +214,22 @@ fn days(folder: &Path) -> io::Result<Vec<(i32, PathBuf)>> {
     let mut days = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let name =
-            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".jsonl"));
-        if let Some(number) = name.and_then(Day::number_of_name) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(number) = name.and_then(number_of_file) {
             days.push((number, path));
         }
     }
     days.sort_unstable();
     Ok(days)
+}
+
+/// Whether a file with this name is one of a day: as large as there are services, and at most 91 of them.
+pub fn is_day(file_name: &str) -> bool {
+    number_of_file(file_name).is_some()
+}
+
+fn number_of_file(name: &str) -> Option<i32> {
+    Day::number_of_name(name.strip_suffix(".jsonl")?)
 }
 
 fn file_name(day: &Day) -> String {
@@ -244,30 +266,31 @@ mod tests {
     use proptest::prelude::*;
     use std::os::unix::fs::MetadataExt;
 
-    const TODAY: i32 = 20_780;
+    pub(super) const TODAY: i32 = 20_780;
 
-    fn tally(up_s: u32, down_s: u32) -> Tally {
+    pub(super) fn tally(up_s: u32, down_s: u32) -> Tally {
         Tally { up_ms: up_s * 1000, down_ms: down_s * 1000, ..Tally::default() }
     }
 
     /// A day of a service with these hours.
-    fn service(key: &str, number: i32, hours: &[(i32, Tally)]) -> ServiceDay {
+    pub(super) fn service(key: &str, number: i32, hours: &[(i32, Tally)]) -> ServiceDay {
         let hours = hours.iter().map(|(hour, tally)| (24 * number + hour, *tally));
         ServiceDay::of(key, Some(State::Up), number, hours, std::iter::empty())
     }
 
-    fn day(number: i32, services: Vec<ServiceDay>) -> Day {
+    pub(super) fn day(number: i32, services: Vec<ServiceDay>) -> Day {
         Day { number, services }
     }
 
     fn hours(state_dir: &Path, key: &str) -> Vec<(i32, i32, Tally)> {
-        let past = read_service(state_dir, key).unwrap();
+        let mut days = Vec::new();
+        read_lines(state_dir, Some(key), |piece| days.extend(piece.days)).unwrap();
         let of = |day: &Day| {
             let number = day.number;
             let hours: Vec<_> = day.services.iter().flat_map(ServiceDay::hours).collect();
             hours.into_iter().map(move |(hour, tally)| (number, hour, tally))
         };
-        past.days.iter().flat_map(of).collect()
+        days.iter().flat_map(of).collect()
     }
 
     fn change(number: i64) -> (String, Transition) {
@@ -363,7 +386,7 @@ mod tests {
             append_transitions(folder.path(), changes).unwrap();
         }
         let found = read_service(folder.path(), "web").unwrap().transitions;
-        assert_eq!(found.last(), Some(&change(39_999)));
+        assert_eq!(found.last(), Some(&change(39_999).1));
         assert!(found.len() > 12_000, "{}", found.len());
         for name in TRANSITIONS {
             let length = std::fs::metadata(folder.path().join(FOLDER).join(name)).unwrap().len();

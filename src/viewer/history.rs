@@ -14,22 +14,24 @@ use super::public::{PublicHistory, PublicIncidents};
 use super::routes::{Site, no_such_service};
 use super::source::{Data, Snapshot};
 use crate::status::history::{History, Incidents};
-use crate::store::history;
+use crate::store::history::{self, Reader};
 
 /// Where the past is.
 pub(super) struct Archive {
     state_dir: PathBuf,
+    reader: Reader,
     now: Clock,
 }
 
 impl Archive {
     pub(super) fn new(state_dir: PathBuf, now: Clock) -> Archive {
-        Archive { state_dir, now }
+        Archive { reader: Reader::new(&state_dir), state_dir, now }
     }
 
     fn of_service(&self, key: &str) -> io::Result<History> {
-        let past = history::read_service(&self.state_dir, key)?;
-        Ok(History::of(key, &past, history::incidents(&self.state_dir)?, (self.now)()))
+        let now = (self.now)();
+        let past = self.reader.service(key, now)?;
+        Ok(History::of(key, past, history::incidents(&self.state_dir)?, now))
     }
 
     fn incidents(&self) -> io::Result<Incidents> {

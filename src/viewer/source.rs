@@ -10,8 +10,6 @@
 //! The file is read when it changed; how far it can be believed is judged at every request, because silence alone
 //! makes it stale.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +18,7 @@ use super::live::{Live, PATIENCE};
 use super::{Clock, LiveChecks};
 use crate::log::Kind;
 use crate::status::Timestamp;
-use crate::status::read::{Boot, Freshness, ReadError};
+use crate::status::read::{Boot, Freshness, ReadError, Version};
 
 /// Where the data comes from, and what was read last.
 pub(super) struct Source {
@@ -46,16 +44,6 @@ struct Bad {
     problem: Arc<ReadError>,
     /// The last good content.
     kept: Option<Arc<Written>>,
-}
-
-/// A file with the same version has the same content: the monitor replaces it whole, so even a second one within
-/// the clock's granularity has another inode. The change time is there for permissions that were mended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// What a request gets to see.
@@ -225,17 +213,6 @@ impl File {
             Err(known) => known.kept.clone(),
         };
         self.content = Err(Bad { problem: Arc::new(problem), kept });
-    }
-}
-
-impl Version {
-    fn of(metadata: &Metadata) -> Version {
-        Version {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
     }
 }
 

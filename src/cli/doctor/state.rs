@@ -13,10 +13,11 @@ use super::units::Running;
 use crate::cli::document::Known;
 use crate::cli::words;
 use crate::status::read::{Freshness, ReadError};
+use crate::store::history;
 
-/// Incidents are bounded by 8 MiB, the ledger by 3; what lies here beyond that and the two files that grow with the number
-/// of services is not ours.
-const BOUND_MIB: u64 = 12;
+/// Incidents are bounded by 8 MiB, the ledger by 3, changes of state by 4, the list of incidents by less than 1; what lies
+/// here beyond that and the files that grow with the number of services is not ours.
+const BOUND_MIB: u64 = 17;
 const MIB: u64 = 1024 * 1024;
 /// So many files at most are looked at: more are a finding by themselves.
 const FILES_LIMIT: usize = 20_000;
@@ -42,7 +43,7 @@ struct Folder {
     /// Whether the monitor's user may write it; none when that user is not known.
     is_writable: Option<bool>,
     system: FileSystem,
-    /// What lies in it but for the two files that grow with the services, and how many files that are.
+    /// What lies in it but for the files that grow with the services, and how many files that are.
     bytes: u64,
     files: usize,
     /// Temporary folders that a killed monitor left behind.
@@ -238,8 +239,10 @@ impl Folder {
 
     /// Adds up what lies in it. What cannot be read is not counted: evidence is for its owner alone.
     fn walk(&mut self, path: &Path, status_file: &Path) {
-        let grows =
-            |path: &Path| path == status_file || path.file_name().is_some_and(|name| name == "state.json");
+        let grows = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            path == status_file || name == "state.json" || history::is_day(&name)
+        };
         let mut folders = vec![path.to_owned()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -446,6 +449,21 @@ mod tests {
         assert_eq!(worst(&Folder { bytes: 100 * MIB, ..folder() }).0, Level::Warning);
         assert_eq!(worst(&Folder { files: FILES_LIMIT, ..folder() }).0, Level::Warning);
         assert_eq!(worst(&Folder { leftovers: 2, ..folder() }).0, Level::Note);
+    }
+
+    #[test]
+    fn what_grows_with_the_number_of_services_is_not_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("history")).unwrap();
+        let write =
+            |name: &str, length| std::fs::write(folder.path().join(name), vec![b'x'; length]).unwrap();
+        for name in ["status.json", "state.json", "history/2026-11-23.jsonl"] {
+            write(name, 1000);
+        }
+        write("history/transitions.jsonl", 7);
+        write("history/mine.jsonl", 20);
+        let read = Folder::read(folder.path(), &folder.path().join("status.json"), None).unwrap();
+        assert_eq!((read.bytes, read.files), (27, 2));
     }
 
     /// A state directory whose document pid 1 wrote.

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::tally::worse;
-use super::{DAY_MS, HOUR_MS, SLOT_MS, Tally};
+use super::{Account, DAY_MS, DAYS, HOUR_MS, SLOT_MS, Tally};
 use crate::status::{State, Timestamp, Transition};
 
 /// One day of UTC: the content of `history/2026-11-23.jsonl`, a line for each service.
@@ -90,6 +90,12 @@ impl ServiceDay {
         self.hours.iter().flat_map(|run| run.tallies(HOUR_MS)).filter(|(number, _)| (0..24).contains(number))
     }
 
+    /// All its hours together.
+    pub fn sum(&self) -> Tally {
+        let worst = Tally { worst: self.worst, ..Tally::default() };
+        self.hours().fold(worst, |sum, (_, tally)| sum.plus(&tally, DAY_MS as u32))
+    }
+
     /// Its slots by their number since 1970.
     pub fn slots(&self) -> impl Iterator<Item = (i32, Tally)> {
         self.slots.iter().flat_map(|run| run.tallies(SLOT_MS))
@@ -164,13 +170,43 @@ pub struct Past {
     pub transitions: Vec<(String, Transition)>,
 }
 
-impl Past {
-    /// The hours of a service by their number since 1970, and the worst state of each one's day.
-    pub(super) fn tallies(&self, key: &str, mut take: impl FnMut(i32, Tally, Option<State>)) {
-        for day in &self.days {
+/// What is on disk of one service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServicePast {
+    pub(super) hours: Account,
+    pub(super) days: Account,
+    /// Its latest changes of state, oldest first.
+    pub transitions: Vec<Transition>,
+}
+
+impl Default for ServicePast {
+    /// Nothing at all.
+    fn default() -> ServicePast {
+        ServicePast {
+            hours: Account::new(HOUR_MS, 24 * DAYS),
+            days: Account::new(DAY_MS, DAYS + 1),
+            transitions: Vec::new(),
+        }
+    }
+}
+
+impl ServicePast {
+    /// Takes in a piece of what is on disk, as far as it is about this service.
+    pub fn take(&mut self, key: &str, piece: Past) {
+        for day in &piece.days {
             for service in day.services.iter().filter(|service| service.service == key) {
-                service.hours().for_each(|(hour, tally)| take(24 * day.number + hour, tally, service.worst));
+                for (hour, tally) in service.hours() {
+                    self.hours.merge(24 * day.number + hour, tally);
+                }
+                self.take_sum(day.number, service.sum());
             }
         }
+        let own = piece.transitions.into_iter().filter(|(service, _)| service == key);
+        self.transitions.extend(own.map(|(_, transition)| transition));
+    }
+
+    /// Takes in a day of which only the sum is known.
+    pub fn take_sum(&mut self, day: i32, sum: Tally) {
+        self.days.merge(day, sum);
     }
 }

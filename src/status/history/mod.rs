@@ -6,7 +6,7 @@
 mod days;
 mod tally;
 
-pub use days::{Day, Past, ServiceDay};
+pub use days::{Day, Past, ServiceDay, ServicePast};
 pub use tally::{Account, Counted, Tally, Total};
 
 use schemars::JsonSchema;
@@ -198,12 +198,8 @@ impl From<Incident> for PastIncident {
 
 impl History {
     /// Puts it together from what is on disk. `incidents` are the latest of all services, newest first.
-    pub fn of(key: &str, past: &Past, incidents: Vec<Incident>, now: Timestamp) -> History {
-        let (mut hours, mut days) = (Account::new(HOUR_MS, 24 * DAYS), Account::new(DAY_MS, DAYS + 1));
-        past.tallies(key, |hour, tally, worst| {
-            hours.merge(hour, tally);
-            days.merge(hour.div_euclid(24), Tally { worst, ..tally });
-        });
+    pub fn of(key: &str, past: ServicePast, incidents: Vec<Incident>, now: Timestamp) -> History {
+        let ServicePast { hours, days, mut transitions } = past;
         let is_full = incidents.len() >= INCIDENTS_KEPT;
         let oldest = incidents.last().map(|incident| incident.began).filter(|_| is_full);
         let own: Vec<PastIncident> =
@@ -215,12 +211,7 @@ impl History {
         let failures =
             Failures { day: failing(&hours, 24), week: failing(&days, 7), month: failing(&days, 30) };
         let since = now.plus_millis(-DAY_MS);
-        let mut transitions: Vec<Transition> = past
-            .transitions
-            .iter()
-            .filter(|(of, transition)| of == key && transition.at >= since)
-            .map(|(_, transition)| transition.clone())
-            .collect();
+        transitions.retain(|transition| transition.at >= since);
         transitions.reverse();
         History {
             key: key.to_owned(),

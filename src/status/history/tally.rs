@@ -54,7 +54,7 @@ impl Tally {
 
     /// Both together, within a span of so many milliseconds. What comes twice, as an hour does when the clock is set back,
     /// shares the span: the later time takes its part from all that was there.
-    fn plus(&self, other: &Tally, width_ms: u32) -> Tally {
+    pub(super) fn plus(&self, other: &Tally, width_ms: u32) -> Tally {
         let mut sum = Tally {
             up_ms: self.up_ms.saturating_add(other.up_ms),
             down_ms: self.down_ms.saturating_add(other.down_ms),
