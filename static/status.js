@@ -115,7 +115,7 @@
     const isNear = ({ key }, place) => found.length <= MANY_CARDS || place < FIRST_CARDS || near.has(key);
     const shown = found.map((one, place) => (isNear(one, place) ? detailed(one) : one));
     const issues = fresh ? cards.filter(isIssue) : [];
-    const words = fresh ? verdict(cards, source) : distrust(kind, source, lost);
+    const words = fresh ? verdict(cards, source) : distrust(kind, source, lost, admin);
     const host = text(record(source.host).name);
     return {
       fresh,
@@ -445,20 +445,21 @@
    * The banner over data that cannot be believed. No figure that moves: a screen reader would read it each second.
    * @returns {Words}
    */
-  function distrust(kind, source, lost) {
+  function distrust(kind, source, lost, admin) {
     const why = sentence(text(record(source.viewer).reason));
     const below = 'Below is what was last known.';
+    const look = admin && !isLive(source) ? 'On the host: systemctl status wellkeep-monitor.' : '';
     const old = (headline, ...words) => ['OLD DATA', headline, ...words, below];
     const ageless = old('The age of the data cannot be told', why);
     const said = {
       __proto__: null, // `kind` may be any word of a later viewer
       loading: ['', 'Asking for the status'],
       waiting: old('The data is late', 'Asking again.'),
-      stale: old(isLive(source) ? 'The last look is old' : 'The monitor has stopped reporting', why),
+      stale: old(isLive(source) ? 'The last look is old' : 'The monitor has stopped reporting', why, look),
       lost: ['NO CONNECTION', 'No connection to Wellkeep', sentence(lost), source.services ? below : ''],
-      none: ['NO DATA', 'There is no data', why || 'No monitor has written a status here.'],
-      stopped: old('The monitor was stopped', why, 'Nobody is watching.'),
-      earlier_boot: old('The data is from before the last reboot', why, 'The monitor has not started since.'),
+      none: ['NO DATA', 'There is no data', why || 'No monitor has written a status here.', look],
+      stopped: old('The monitor was stopped', why, 'Nobody is watching.', look),
+      earlier_boot: old('The data is from before the last reboot', why, 'The monitor has not started since.', look),
       future: ageless,
       undated: ageless,
     };

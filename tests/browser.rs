@@ -276,6 +276,14 @@ fn when_the_monitor_is_killed_the_page_says_that_its_data_is_old_and_nothing_is_
 fn the_viewer_fills_in_title_and_refresh_and_helps_those_without_javascript() {
     let Some(browser) = browser() else { return };
     let folder = configured("- {key: shop, port: 1}\n");
+    let config = folder.path().join("monitor.yml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let announcement = "On Sunday from 22:00 UTC the database moves: <late> orders.";
+    std::fs::write(
+        &config,
+        text.replacen("viewer: {", &format!("viewer: {{announcements: '{announcement}', "), 1),
+    )
+    .unwrap();
     let mut viewer = Wellkeep::start(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
     let address = viewer.address();
     browser.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true}));
@@ -283,6 +291,10 @@ fn the_viewer_fills_in_title_and_refresh_and_helps_those_without_javascript() {
         browser.open(&format!("{address}{path}"));
         assert_eq!(browser.run("return document.title"), title);
         assert_eq!(browser.run("return document.querySelector('h1').textContent"), "Shop <Frankfurt>");
+        assert_eq!(
+            browser.run("return document.querySelector('.wk-announcement').textContent"),
+            announcement
+        );
         assert_eq!(
             browser.run("return document.querySelector('[data-wellkeep]').dataset.refresh"),
             "1",
@@ -304,9 +316,10 @@ fn the_fixture_is_a_document_of_this_version() {
 }
 
 #[test]
-fn the_pages_hold_the_three_placeholders_nothing_inline_and_words_for_those_without_javascript() {
+fn the_pages_hold_the_placeholders_nothing_inline_and_words_for_those_without_javascript() {
     for page in [include_str!("../static/index.html"), include_str!("../static/admin.html")] {
-        let rest = page.replace("{{title}}", "").replace("{{refresh_s}}", "").replace("{{plain}}", "");
+        let filled = ["{{title}}", "{{refresh_s}}", "{{announcements}}", "{{plain}}"];
+        let rest = filled.iter().fold(page.to_owned(), |page, place| page.replace(place, ""));
         assert!(page.contains("<title>{{title}}") && page.contains("data-refresh=\"{{refresh_s}}\""));
         assert!(!rest.contains("{{"), "another placeholder than the viewer fills");
         for inline in ["<style", " style=", "<script>", " onload=", " onclick=", "http://", "https://"] {
@@ -857,6 +870,35 @@ fn two_widgets_in_somebody_elses_page_share_one_look_at_the_viewer() {
     );
     screenshot(&browser, "widget");
     assert_quiet(&browser);
+}
+
+#[test]
+fn a_page_of_another_origin_is_answered_by_a_real_viewer_only_if_that_allows_it() {
+    let Some(browser) = browser() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let [friend, stranger] = [Site::showing(json!({})), Site::showing(json!({}))];
+    let folder = configured(&format!("- {{key: shop, port: {}}}\n", listener.local_addr().unwrap().port()));
+    let config = folder.path().join("monitor.yml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let allowing = format!("viewer: {{cors: ['{}'], ", friend.url(""));
+    std::fs::write(&config, text.replacen("viewer: {", &allowing, 1)).unwrap();
+    let mut wellkeep = Wellkeep::start(folder.path(), &["dev", "--listen", "127.0.0.1:0"]);
+    let address = wellkeep.address();
+    for host in [&friend, &stranger] {
+        host.host(&format!(
+            "<!doctype html><title>Shop</title><link rel=icon href='/favicon.svg'>\
+             <script src='{address}static/status.js'></script><wellkeep-status refresh=1></wellkeep-status>"
+        ));
+    }
+    browser.open(&friend.url("/"));
+    browser.wait_until("return document.querySelector('.wk-label')?.textContent === 'OK'");
+    // Its past, too, and its age by the viewer's clock.
+    browser.wait_until("return document.querySelector('.wk-bars') !== null");
+    browser.wait_until("return document.querySelector('.wk-meta').textContent.includes('ago')");
+    assert_quiet(&browser);
+    browser.open(&stranger.url("/"));
+    browser.wait_until("return document.querySelector('.wk-text')?.textContent.includes('(CORS)') === true");
+    assert_eq!(browser.run(GREEN), 0);
 }
 
 #[test]

@@ -390,6 +390,8 @@ pub struct Viewer {
     pub refresh: Duration,
     /// The page's title; the host's name unless configured.
     pub title: Option<String>,
+    /// What the pages say above everything else, to everybody.
+    pub announcements: Vec<String>,
     /// Names that it answers to beside those of the machine, in lower case and without a port.
     pub hosts: Vec<String>,
     /// The path below which a proxy asks for it, with a slash before it and none after it; empty unless configured.
@@ -437,6 +439,7 @@ impl Default for Viewer {
             port_fallback: false,
             refresh: Duration::from_secs(15),
             title: None,
+            announcements: Vec::new(),
             hosts: Vec::new(),
             base_path: String::new(),
             cors: Vec::new(),

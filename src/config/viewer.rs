@@ -9,8 +9,18 @@ use super::tree::Node;
 use super::{Access, Details, LISTEN_HELP, Login, Viewer, listen};
 
 /// The keys of `viewer`.
-pub(super) const VIEWER_KEYS: [&str; 9] =
-    ["listen", "port_fallback", "refresh", "title", "hosts", "base_path", "cors", "public_details", "access"];
+pub(super) const VIEWER_KEYS: [&str; 10] = [
+    "listen",
+    "port_fallback",
+    "refresh",
+    "title",
+    "announcements",
+    "hosts",
+    "base_path",
+    "cors",
+    "public_details",
+    "access",
+];
 
 /// The keys of `access`.
 pub(super) const ACCESS_KEYS: [&str; 3] = ["token", "user", "password"];
@@ -38,11 +48,19 @@ pub(super) fn viewer(decode: &mut Decode<'_>, node: &Node) -> Viewer {
         port_fallback: port_fallback.unwrap_or(default.port_fallback),
         refresh: refresh.unwrap_or(default.refresh),
         title: fields.get("title").and_then(|node| decode.line(node, "a title", "write text on one line")),
+        announcements: announcements(decode, fields),
         hosts: list(decode, fields, "hosts", "a host name", HOST_HELP, host),
         base_path: base_path.unwrap_or_default(),
         cors: list(decode, fields, "cors", "an origin", ORIGIN_HELP, origin),
         details: details(decode, fields),
     }
+}
+
+fn announcements(decode: &mut Decode<'_>, fields: Fields<'_>) -> Vec<String> {
+    let Some(node) = fields.get("announcements") else { return Vec::new() };
+    let (noun, help) = ("an announcement", "write text on one line");
+    let items = decode.one_or_many(node, noun, help);
+    items.iter().filter_map(|item| decode.line(item, noun, help)).collect()
 }
 
 fn list(

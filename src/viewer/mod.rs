@@ -90,6 +90,8 @@ pub struct Options {
     pub refresh: Duration,
     /// The page's title; the host's name unless given.
     pub title: Option<String>,
+    /// What the pages say above everything else, to everybody.
+    pub announcements: Vec<String>,
     /// Names that it answers to beside those of the machine.
     pub hosts: Vec<String>,
     /// The path below which a proxy asks for it; empty, or with a slash before it and none after it.
@@ -134,6 +136,7 @@ impl Options {
             port_fallback: viewer.port_fallback,
             refresh: viewer.refresh,
             title: viewer.title.clone(),
+            announcements: viewer.announcements.clone(),
             hosts: viewer.hosts.clone(),
             base_path: viewer.base_path.clone(),
             cors: viewer.cors.clone(),
@@ -264,7 +267,8 @@ impl Viewer {
         };
         let mut names = hosts::own_names(&options.proc_root);
         let host = names.first().map_or("this host", String::as_str);
-        let pages = Pages::new(options.title.as_deref().unwrap_or(host), options.refresh);
+        let pages =
+            Pages::new(options.title.as_deref().unwrap_or(host), &options.announcements, options.refresh);
         names.extend(options.hosts);
         let boot = read::Boot::of(&options.proc_root);
         let own_socket = match &address {

@@ -50,13 +50,19 @@ pub(super) struct Asset {
 }
 
 impl Pages {
-    /// `{{title}}` and `{{refresh_s}}` in the two pages are replaced here, once; `{{plain}}` when one is asked for.
-    pub(super) fn new(title: &str, refresh: Duration) -> Pages {
+    /// `{{title}}`, `{{announcements}}` and `{{refresh_s}}` in the two pages are replaced here, once; `{{plain}}` when one is asked for.
+    pub(super) fn new(title: &str, announcements: &[String], refresh: Duration) -> Pages {
+        let announcements: String = announcements
+            .iter()
+            .map(|line| format!("<p class=\"wk-announcement\">{}</p>\n", escape(line)))
+            .collect();
         let page = |html: &str| {
             let (before, after) = html.split_once("{{plain}}").expect("the pages have a place for the table");
             let refresh_s = refresh.as_secs().max(1).to_string();
-            let fill =
-                |part: &str| part.replace("{{refresh_s}}", &refresh_s).replace("{{title}}", &escape(title));
+            let fill = |part: &str| {
+                let part = part.replace("{{refresh_s}}", &refresh_s).replace("{{title}}", &escape(title));
+                part.replace("{{announcements}}", &announcements)
+            };
             Page { before: fill(before), after: fill(after), latest: Mutex::default() }
         };
         let schema = |text: &str| Asset::new("application/schema+json", text.as_bytes().to_vec());
@@ -121,12 +127,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pages_carry_the_title_as_text_and_the_refresh_in_seconds() {
-        let pages = Pages::new("<b>\"web\"</b>", Duration::from_secs(20));
+    fn the_pages_carry_title_and_announcements_as_text_and_the_refresh_in_seconds() {
+        let announcements = ["We <3 Sundays".to_owned(), "and Mondays".to_owned()];
+        let pages = Pages::new("<b>\"web\"</b>", &announcements, Duration::from_secs(20));
         for page in [&pages.index, &pages.admin] {
             let html = [page.before.as_str(), &page.after].concat();
             assert!(html.contains("&lt;b&gt;&quot;web&quot;&lt;/b&gt;"), "{html}");
             assert!(html.contains("20") && !html.contains("{{"), "{html}");
+            assert!(
+                html.contains(">We &lt;3 Sundays</p>\n<p") && html.contains(">and Mondays</p>"),
+                "{html}"
+            );
         }
     }
 }

@@ -245,6 +245,7 @@ fn filled(name: &str) -> String {
     file(name)
         .replace("{{title}}", "web-1.example.org")
         .replace("{{refresh_s}}", "1")
+        .replace("{{announcements}}", "")
         .replace("{{plain}}", "")
 }
 

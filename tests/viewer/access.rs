@@ -176,6 +176,18 @@ fn without_javascript_everybody_sees_names_and_states_and_only_who_may_see_it_th
 }
 
 #[test]
+fn announcements_are_for_everybody_also_where_the_details_are_not() {
+    let stage = stage();
+    let settings = "public_details: false, announcements: ['On Sunday the <database> moves.', Sorry]";
+    let viewer = run(Viewer::bind(stage.configured(settings)).unwrap());
+    let page = viewer.get("/").body;
+    assert!(
+        page.contains(">On Sunday the &lt;database&gt; moves.</p>") && page.contains(">Sorry</p>"),
+        "{page}"
+    );
+}
+
+#[test]
 fn the_page_follows_the_document_and_is_not_sent_again_while_nothing_changes() {
     let stage = stage();
     let viewer = protected(&stage);

@@ -401,6 +401,13 @@ test('that a part of the configuration waits for a restart is told on the admin 
   assert.deepEqual(view(document, 2).notices, []);
 });
 
+test('over old data the admin page tells where to look, and the public page does not', () => {
+  const old = documentOf({ a: up }, { stale: true, viewer: { data: 'stale', reason: 'nothing since 2026-11-23T08:59:02.123Z' } });
+  const words = (admin) => view(old, 190, { admin }).banner.text;
+  assert.equal(words(false), 'Nothing since 2026-11-23 08:59:02 UTC. Below is what was last known.');
+  assert.ok(words(true).includes('systemctl status wellkeep-monitor'));
+});
+
 test('that nothing can be healed on this machine is told on the admin page', () => {
   const document = documentOf({ a: up }, { monitor: { cannot_heal: 'polkitd is not installed' } });
   assert.deepEqual(
