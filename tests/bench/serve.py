@@ -1,5 +1,6 @@
 """The figures of tests/bench/serve: throughput beside nginx, and good clients beside attackers."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -16,11 +17,12 @@ import time
 BINARY, SECONDS = os.path.abspath(sys.argv[1]), float(sys.argv[2])
 TICKS = os.sysconf("SC_CLK_TCK")
 GOOD = b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-# The issue's limit is 32 MiB; a wide margin above it is an error of this program rather than a figure.
-MEMORY_LIMIT_MIB = 64
+# What it is held to. Memory is an error here; the time is a figure, since the machine may have something else to do.
+MEMORY_LIMIT_MIB = 32
+P99_LIMIT_MS = 50
 
 
-def document(size):
+def document(size, sequence=1):
     """A document of about so many bytes, fresh for as long as this takes."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     one = {"ok": True, "state": "up", "since": now, "consecutive_failures": 0, "last_checked": now, "next_check": now,
@@ -30,7 +32,7 @@ def document(size):
     services = {f"service_{n}": {"key": f"service_{n}", "name": f"Service {n}", **one} for n in range(size // length)}
     return json.dumps({
         "schema": 1, "mode": "production_monitoring", "overall": "up", "ok_count": len(services), "fail_count": 0,
-        "total": len(services), "generated_at": now, "sequence": 1, "boot_id": "", "stale_after_s": 3600, "host": {},
+        "total": len(services), "generated_at": now, "sequence": sequence, "boot_id": "", "stale_after_s": 3600, "host": {},
         "monitor": {"state": "running", "version": "0.1.0", "pid": 1, "started_at": now, "config": {"loaded_at": now}},
         "services": services})
 
@@ -65,6 +67,14 @@ class Wellkeep:
 
     def figure(self, name):
         return int(re.search(rf"^{name}:\s+(\d+)", open(f"/proc/{self.process.pid}/status").read(), re.M)[1])
+
+    def renew(self, size):
+        """Replaces the document with a later one, as the monitor does when something changes: every 100 ms at most."""
+        for sequence in itertools.count(2):
+            with open(f"{self.folder}/new", "w") as file:
+                file.write(document(size, sequence))
+            os.rename(f"{self.folder}/new", f"{self.folder}/status.json")
+            time.sleep(0.1)
 
     def stop(self):
         self.process.terminate()
@@ -166,6 +176,10 @@ def slow(port, source):
     keep(port, source, 500, lambda client: client.send(b"x"), 1, b"GET / HTTP/1.1\r\nX: ")
 
 
+def half(port, source):
+    keep(port, source, 500, pause=1, first=b"GET /api/status HTTP/1.1\r\nHost: local")
+
+
 def endless(port, source):
     keep(port, source, 50, lambda client: client.send(b"x" * 65536), 0.01, b"GET / HTTP/1.1\r\nX: ")
 
@@ -177,6 +191,32 @@ def bodies(port, source):
 
 def deaf(port, source):
     keep(port, source, 300, lambda client: client.send(b""), 1, b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n", True)
+
+
+def trickling(port, source):
+    # So fast that it is never called stalled, and so slow that it is let go before it has all.
+    def doing(client):
+        if client.recv(4096) == b"":
+            raise OSError("hung up")
+    keep(port, source, 300, doing, 0.2, b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n", True)
+
+
+def nonsense(port, source):
+    host = b" HTTP/1.1\r\nHost: localhost\r\n"
+    requests = [
+        b"DELETE /api/status" + host + b"\r\n", b"\xff\xfe /" + host + b"\r\n", b"GET /../../etc/passwd" + host + b"\r\n",
+        b"GET /%00" + host + b"\r\n", b"GET /api/status/%ff%fe" + host + b"\r\n", b"GET /\xff\xfe" + host + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
+        b"GET /" + host + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x" + host + b"\r\n",
+        b"GET /" + host + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\nGET /x" + host + b"\r\n",
+        b"GET /" + host + b"X: a\n\nGET /x" + host + b"\r\n", b"GET /" + host + b"X: y\r\n" * 70 + b"\r\n"]
+    count = 0
+    while True:
+        client = connect(port, source)
+        client.send(requests[count % len(requests)])
+        client.recv(65536)
+        client.close()
+        count += 1
 
 
 def resets(port, source):
@@ -227,23 +267,27 @@ def good_clients(port):
         time.sleep(0.004)
     times.sort()
     at = lambda share: times[min(len(times) - 1, int(len(times) * share))]
-    return f"{len(times)} | {lost} | {at(0.5):.1f} | {at(0.99):.1f} | {times[-1]:.1f}"
+    p99 = f"{at(0.99):.1f}" if at(0.99) < P99_LIMIT_MS else f"**{at(0.99):.1f}**"
+    return f"{len(times)} | {lost} | {at(0.5):.1f} | {p99} | {times[-1]:.1f}"
 
 
-def attacked(name, attack, source, size):
+def attacked(name, attack, source, size, renewed=False):
     server = Wellkeep(size)
-    attacker = None
+    beside = [(attack, (server.port, source))] if attack else []
+    if renewed:
+        beside.append((server.renew, (size,)))
+    beside = [multiprocessing.Process(target=doing, args=about, daemon=True) for doing, about in beside]
+    for process in beside:
+        process.start()
     if attack:
-        attacker = multiprocessing.Process(target=attack, args=(server.port, source), daemon=True)
-        attacker.start()
         time.sleep(1)
     threads = server.figure("Threads")
     figures = good_clients(server.port)
     threads = max(threads, server.figure("Threads"))
     memory = server.figure("VmHWM") / 1024
-    if attacker:
-        os.kill(attacker.pid, signal.SIGKILL)
-        attacker.join()
+    for process in beside:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
     server.stop()
     print(f"| {name} | {figures} | {memory:.1f} | {threads} |", flush=True)
     if memory > MEMORY_LIMIT_MIB:
@@ -261,12 +305,15 @@ def main():
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     attacked("none", None, "", 20_000)
     attacked("none, 1.6 MB document", None, "", 1_600_000)
-    attacks = [("2,000 idle", idle, 20_000), ("500 slow, a byte a second", slow, 20_000), ("50 endless heads", endless, 20_000),
-               ("50 bodies of 100 MB", bodies, 20_000), ("resets", resets, 20_000), ("quick requests", quick, 20_000),
-               ("250 that ask without a pause", greedy, 20_000), ("300 that never read 1.6 MB", deaf, 1_600_000)]
-    for name, attack, size in attacks:
+    attacked("none, 1.6 MB document, ten a second", None, "", 1_600_000, True)
+    attacks = [("2,000 idle", idle), ("500 slow, a byte a second", slow), ("500 half requests", half), ("50 endless heads", endless),
+               ("50 bodies of 100 MB", bodies), ("resets", resets), ("quick requests", quick), ("methods, paths, hosts, smuggling", nonsense),
+               ("250 that ask without a pause", greedy), ("300 that never read 1.6 MB", deaf),
+               ("300 that trickle 1.6 MB, ten documents a second", trickling)]
+    for name, attack in attacks:
+        size, renewed = (1_600_000 if "1.6 MB" in name else 20_000), "ten documents" in name
         for source, whose in (("127.0.0.66", "another address"), ("127.0.0.1", "the same address")):
-            attacked(f"{name}, {whose}", attack, source, size)
+            attacked(f"{name}, {whose}", attack, source, size, renewed)
 
 
 main()
