@@ -297,6 +297,31 @@ fn rule_12_after_five_minutes_a_starving_machine_is_no_excuse_any_more() {
 }
 
 #[test]
+fn each_heal_that_was_made_counts_in_the_past_and_what_was_observed_or_called_off_does_not() {
+    let counted = |world: &mut World| -> usize {
+        let now = world.now();
+        let days = world.engine.history(now);
+        let hours = days[0].services.iter().flat_map(|service| service.hours());
+        hours.map(|(_, tally)| usize::from(tally.heals)).sum()
+    };
+    let mut world = world(vec![healed("web")]);
+    world.answer("web", "port", fails()).pass(10.0 * MINUTE);
+    let made = world.heals.len();
+    assert!(made > 1, "{made}");
+    assert_eq!(counted(&mut world), made);
+    world.end = Some(HealEnd::Cancelled("somebody was faster".to_owned()));
+    world.pass(HOUR);
+    assert!(world.heals.len() > made);
+    assert_eq!(counted(&mut world), made);
+    world.end = Some(HealEnd::Done);
+    world.engine.observe = true;
+    let before = world.heals.len();
+    world.pass(HOUR);
+    assert!(world.heals.len() > before);
+    assert_eq!(counted(&mut world), made);
+}
+
+#[test]
 fn what_is_only_observed_makes_nothing_unstable() {
     let policy = Heal {
         mode: HealMode::Observe,
