@@ -259,7 +259,7 @@
       days: days(record(past).days),
       latency: latency(latencies ?? []),
       timeline: timeline(record(service.incident), now).map(aged),
-      rows: admin ? [...serviceRows(one.key, service, now), ...failureRows(record(record(past).failures))] : [],
+      rows: admin ? [...serviceRows(one, service, now), ...failureRows(record(record(past).failures))] : [],
       checks: admin ? checks(service, now) : [],
       history: admin ? history(service, now).map(aged) : [],
     };
@@ -809,7 +809,8 @@
     return pairs.filter(([, value]) => value).map(([label, value]) => ({ label, value }));
   }
 
-  function serviceRows(key, service, now) {
+  function serviceRows({ key, tone }, service, now) {
+    const fresh = tone !== 'old';
     const failures = number(service.consecutive_failures) ?? 0;
     const heal = record(service.heal);
     const last = record(heal.last);
@@ -817,7 +818,8 @@
       ['Key', key],
       ['State', stateOf(service)],
       ['Failures in a row', failures > 0 ? String(failures) : null],
-      ['Next check', upcoming(service.next_check, now)],
+      // Over old data nobody knows whether there will be one.
+      ['Next check', fresh && upcoming(service.next_check, now)],
       ['Depends on', Array.isArray(service.depends_on) ? service.depends_on.map(String).join(', ') : null],
       ['Main service', service.primary === true ? 'yes' : null],
       ['Heals by', isObject(service.heal) && policy(heal)],

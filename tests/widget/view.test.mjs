@@ -406,6 +406,10 @@ test('over old data the admin page tells where to look, and the public page does
   const words = (admin) => view(old, 190, { admin }).banner.text;
   assert.equal(words(false), 'Nothing since 2026-11-23 08:59:02 UTC. Below is what was last known.');
   assert.ok(words(true).includes('systemctl status wellkeep-monitor'));
+  const { next_check } = everyState().services.checkout;
+  const promises = (document) => view(document, 2, { admin: true }).cards[0].rows.some(({ label }) => label === 'Next check');
+  assert.equal(promises(documentOf({ a: { ...up, next_check } })), true);
+  assert.equal(promises({ ...old, services: { a: { ...up, next_check } } }), false, 'nobody knows whether there will be one');
 });
 
 test('that nothing can be healed on this machine is told on the admin page', () => {
