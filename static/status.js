@@ -68,7 +68,7 @@
    * @typedef {{words: string, state: string}} Filter
    * @typedef {{label: string, value: string, note: string|null}} Figure uptime in one window
    * @typedef {{tone: Tone|'none', text: string}} Bar one day
-   * @typedef {{bars: Bar[], text: string}} Days the last 90; `text` says the same
+   * @typedef {{bars: Bar[], text: string, short: string}} Days the last 90; `text` says the same, and `short` the gist
    * @typedef {{points: (number|null)[], least: number, most: number, text: string}} Latency what this page has seen
    * @typedef {{at: Moment, tone: Tone, words: string}} Step of an incident
    * @typedef {{id: string, name: string, tone: Tone, open: boolean, began: Moment, cause: string|null, rows: Row[]}} Past
@@ -259,7 +259,7 @@
       days: days(record(past).days),
       latency: latency(latencies ?? []),
       timeline: timeline(record(service.incident), now).map(aged),
-      rows: admin ? [...serviceRows(one.key, service, now), ...failureRows(record(record(past).failures))] : [],
+      rows: admin ? [...serviceRows(one, service, now), ...failureRows(record(record(past).failures))] : [],
       checks: admin ? checks(service, now) : [],
       history: admin ? history(service, now).map(aged) : [],
     };
@@ -681,8 +681,10 @@
       count('muted') > 0 && `${count('muted')} on hold or stopped`,
       `${count('none')} unknown`,
     ];
+    const short =
+      bad.length > 0 ? `${plural(bad.length, 'day')} with failures` : count('good') > 0 ? 'no failure' : 'nothing known yet';
     const latest = bad.slice(0, 10).map(({ text }) => ` ${text}.`);
-    return { bars, text: `The last ${plural(bars.length, 'day')}: ${said.filter(Boolean).join(', ')}.${latest.join('')}` };
+    return { bars, short, text: `The last ${plural(bars.length, 'day')}: ${said.filter(Boolean).join(', ')}.${latest.join('')}` };
   }
 
   /** @returns {Bar} */
@@ -807,7 +809,8 @@
     return pairs.filter(([, value]) => value).map(([label, value]) => ({ label, value }));
   }
 
-  function serviceRows(key, service, now) {
+  function serviceRows({ key, tone }, service, now) {
+    const fresh = tone !== 'old';
     const failures = number(service.consecutive_failures) ?? 0;
     const heal = record(service.heal);
     const last = record(heal.last);
@@ -815,7 +818,8 @@
       ['Key', key],
       ['State', stateOf(service)],
       ['Failures in a row', failures > 0 ? String(failures) : null],
-      ['Next check', upcoming(service.next_check, now)],
+      // Over old data nobody knows whether there will be one.
+      ['Next check', fresh && upcoming(service.next_check, now)],
       ['Depends on', Array.isArray(service.depends_on) ? service.depends_on.map(String).join(', ') : null],
       ['Main service', service.primary === true ? 'yes' : null],
       ['Heals by', isObject(service.heal) && policy(heal)],
@@ -1243,7 +1247,7 @@
   const BAR_HEIGHT = 24;
 
   /** One path a tone rather than an element a day: a thousand cards have 90 each. */
-  function daysSpec({ bars, text }) {
+  function daysSpec({ bars, text, short }) {
     const paths = new Map();
     bars.forEach(({ tone }, day) => {
       const top = BAR_TOPS[tone];
@@ -1255,7 +1259,7 @@
       'div.days',
       null,
       el('svg.bars', { ...box, role: 'img', 'aria-label': text, 'data-wk-days': JSON.stringify(bars.map((bar) => bar.text)) }, drawing),
-      el('p.scale', { 'aria-hidden': 'true' }, el('span', null, `${bars.length} days ago`), el('span.day', null, ''), el('span', null, 'today')),
+      el('p.scale', { 'aria-hidden': 'true' }, el('span', null, `${bars.length} days ago`), el('span.day', { 'data-wk-text': short }, short), el('span', null, 'today')),
     );
   }
 
@@ -1414,8 +1418,14 @@
     const days = JSON.parse(bars.dataset.wkDays);
     const { left, width } = bars.getBoundingClientRect();
     const day = days[Math.floor(((x - left) / width) * days.length)];
+    if (day !== undefined) sayDay(bars, day);
+  }
+
+  /** Says something about the days below their bars; without words, what stands there usually. */
+  function sayDay(bars, words) {
     const said = bars.parentNode.querySelector('.wk-day');
-    if (day !== undefined && said !== null && said.textContent !== day) said.textContent = day;
+    // The node is kept, for the next refresh knows it.
+    if (said?.firstChild) said.firstChild.data = words ?? said.dataset.wkText;
   }
 
   /** The tab's icon: a sign besides its colour. */
@@ -1800,13 +1810,16 @@
         find().value = '';
         this.look();
       });
-      on(element, 'pointermove', ({ target, clientX }) => {
+      const point = ({ target, clientX }) => {
         const bars = target.closest('.wk-bars');
         if (bars !== null) renderDay(bars, clientX);
-      });
-      on(element, 'pointerout', ({ target }) => {
-        const said = target.closest('.wk-days')?.querySelector('.wk-day');
-        if (said) said.textContent = '';
+      };
+      on(element, 'pointermove', point);
+      // A finger only touches; what it touched stays when it goes.
+      on(element, 'pointerdown', point);
+      on(element, 'pointerout', ({ target, pointerType }) => {
+        const bars = target.closest('.wk-bars');
+        if (bars !== null && pointerType !== 'touch') sayDay(bars);
       });
       if (!this.page) return;
       on(element.ownerDocument, 'keydown', (event) => {

@@ -538,6 +538,20 @@ fn what_was_is_drawn_and_no_day_that_nobody_watched_is_green() {
         "{label}"
     );
     assert!(label.contains("2026-10-24: 95 % up, down, 2 heals"), "{label}");
+    let day = "document.querySelector('.wk-day').textContent";
+    assert_eq!(browser.run(&format!("return {day}")), "2 days with failures");
+    let point = |kind: &str, pointer: &str| {
+        browser.run(&format!(
+            "const bars = document.querySelector('.wk-bars');
+             const clientX = bars.getBoundingClientRect().right - 2;
+             bars.dispatchEvent(new PointerEvent('{kind}', {{bubbles: true, clientX, pointerType: '{pointer}'}}));
+             return {day};"
+        ))
+    };
+    assert_eq!(point("pointermove", "mouse"), "2026-11-23: no failure");
+    assert_eq!(point("pointerout", "mouse"), "2 days with failures");
+    assert_eq!(point("pointerdown", "touch"), "2026-11-23: no failure");
+    assert_eq!(point("pointerout", "touch"), "2026-11-23: no failure", "it stays when the finger goes");
     // The green path begins with the first day that was watched for most of it: the 42nd.
     let green = browser.run("return document.querySelector('.wk-bar-good').getAttribute('d')");
     assert!(green.as_str().unwrap().starts_with("M164 "), "{green}");

@@ -406,6 +406,10 @@ test('over old data the admin page tells where to look, and the public page does
   const words = (admin) => view(old, 190, { admin }).banner.text;
   assert.equal(words(false), 'Nothing since 2026-11-23 08:59:02 UTC. Below is what was last known.');
   assert.ok(words(true).includes('systemctl status wellkeep-monitor'));
+  const { next_check } = everyState().services.checkout;
+  const promises = (document) => view(document, 2, { admin: true }).cards[0].rows.some(({ label }) => label === 'Next check');
+  assert.equal(promises(documentOf({ a: { ...up, next_check } })), true);
+  assert.equal(promises({ ...old, services: { a: { ...up, next_check } } }), false, 'nobody knows whether there will be one');
 });
 
 test('that nothing can be healed on this machine is told on the admin page', () => {
@@ -558,6 +562,12 @@ test('no day is green unless most of it was watched', () => {
   assert.equal(tone({ ratio: 0.5, known: 0.1, worst: 'down', heals: 1 }), 'bad: 2026-11-22: 50 % up, down, 1 heal, 10 % of the day known');
   assert.equal(tone({ known: 0, not_counted: 1 }), 'muted: 2026-11-22: on hold or stopped');
   assert.equal(view(documentOf({ a: up }), 2).cards[0].days, null, 'an older viewer has no days');
+  const short = (...days) => view(documentOf({ a: up }), 2, { past: new Map([['a', { days }]]) }).cards[0].days.short;
+  const [well, bad] = [{ ratio: 1, known: 1 }, { ratio: 0.5, known: 1 }];
+  assert.deepEqual(
+    [short({ known: 0 }), short(well), short(well, bad), short(bad, bad)],
+    ['nothing known yet', 'no failure', '1 day with failures', '2 days with failures'],
+  );
 });
 
 test('uptime is rounded down, and a window of which little is known says so', () => {
