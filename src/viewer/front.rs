@@ -185,7 +185,11 @@ struct Guest<'a> {
 fn converse(guest: &Guest<'_>, under_way: &Arc<UnderWay>, mut pass: Option<Pass>) {
     sending::bound_buffer(guest.client);
     let mut received = Vec::new();
+    if !says_something(guest.client, FIRST_WAIT) {
+        pass = None;
+    }
     while pass.is_some()
+        && guest.seat.goes_on(Doing::Speaking)
         && let Ok(Conversation::GoesOn) = turn(guest, &mut received)
         && guest.seat.goes_on(Doing::Waiting)
     {
