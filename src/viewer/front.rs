@@ -37,7 +37,7 @@ const STACK_BYTES: usize = 128 * 1024;
 
 /// A request's head may be so long.
 const HEAD_BYTES: usize = 8 * 1024;
-const HEADERS: usize = 64;
+pub(super) const HEADERS: usize = 64;
 
 /// How long a head may take: of a new connection from its begin, of a kept one from its first byte.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -185,7 +185,11 @@ struct Guest<'a> {
 fn converse(guest: &Guest<'_>, under_way: &Arc<UnderWay>, mut pass: Option<Pass>) {
     sending::bound_buffer(guest.client);
     let mut received = Vec::new();
+    if !says_something(guest.client, FIRST_WAIT) {
+        pass = None;
+    }
     while pass.is_some()
+        && guest.seat.goes_on(Doing::Speaking)
         && let Ok(Conversation::GoesOn) = turn(guest, &mut received)
         && guest.seat.goes_on(Doing::Waiting)
     {

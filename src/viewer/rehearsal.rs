@@ -1,7 +1,7 @@
 //! The way of a request from its bytes to those of the answer, without a socket: the same head parser, the same routes, the
 //! same words of the server. For fuzzing, which has no time for sockets.
 
-use super::front::{Passed, find_end, refusal, with_connection};
+use super::front::{HEADERS, Passed, find_end, refusal, with_connection};
 use super::http::{Method, Request, Response};
 use super::lines;
 use super::server;
@@ -27,7 +27,7 @@ pub(super) fn answer(received: &[u8], handler: impl Fn(Request) -> Response) -> 
 
 /// What the server reads of what was passed on.
 fn request(text: &str) -> Request {
-    let mut headers = [httparse::EMPTY_HEADER; 16];
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS + 1];
     let mut request = httparse::Request::new(&mut headers);
     let parsed = request.parse(text.as_bytes());
     assert_eq!(parsed, Ok(httparse::Status::Complete(text.len())), "one request and nothing else: {text:?}");

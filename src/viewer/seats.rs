@@ -18,7 +18,7 @@ use super::source::lock;
 /// lost packet alone takes 200 ms.
 const STALLED: Duration = Duration::from_millis(250);
 
-/// A client that asks without a pause has its place at least for so long.
+/// A client that asks without a pause has its place at least for so long, and so has one that has begun to.
 const TURN: Duration = Duration::from_millis(100);
 
 /// After so long without a free place one more guest is asked to go: who was asked may be waiting for live checks.
@@ -36,8 +36,10 @@ pub(super) enum Origin {
 /// What a guest is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
-    /// Nothing yet, or between two requests, or part of one.
+    /// Nothing yet, or between two requests.
     Waiting,
+    /// It has begun to ask.
+    Speaking,
     /// It has asked, and the answer is being made.
     Asking,
     /// It is being sent an answer.
@@ -177,9 +179,11 @@ fn next_to_go(
         .filter_map(|(number, stay)| {
             let (rank, since) = match stay.doing {
                 Doing::Waiting | Doing::Leaving => (2, stay.since),
+                // Its thread may not have got round to what was said; who trickles takes longer.
+                Doing::Speaking if now - stay.since >= TURN => (2, stay.since),
                 Doing::Taking if now - stay.since >= STALLED => (1, stay.since),
                 Doing::Asking | Doing::Taking if now - stay.seated >= TURN => (0, stay.seated),
-                Doing::Asking | Doing::Taking => return None,
+                Doing::Speaking | Doing::Asking | Doing::Taking => return None,
             };
             Some((of_origin[&stay.origin], rank, now - since, number, stay.doing))
         })
@@ -276,6 +280,12 @@ mod tests {
         assert_eq!(goes(just), None);
         let asked = |now| vec![Stay { asked_to_go: true, ..guest(now, address(1), Doing::Waiting, 9_000) }];
         assert_eq!(goes(asked), None);
+    }
+
+    #[test]
+    fn who_has_begun_to_ask_may_finish_unless_it_takes_too_long() {
+        let speaking = |ms| goes(|now| vec![guest(now, address(1), Doing::Speaking, ms)]);
+        assert_eq!((speaking(50), speaking(5_000)), (None, Some(0)));
     }
 
     #[test]

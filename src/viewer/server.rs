@@ -32,6 +32,9 @@ const WORKERS: usize = 8;
 /// How long the self-probe waits for each of connect, write and read.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Where the self-probe comes from, where it has the choice.
+const PROBE_FROM: Ipv4Addr = Ipv4Addr::new(127, 93, 55, 1);
+
 /// So many self-probes in a row without an answer end the viewer. One may be lost in a burst of connections.
 const PROBE_FAILURES: u32 = 2;
 
@@ -206,6 +209,11 @@ fn ask(address: &Listen, timeout: Duration) -> io::Result<Vec<u8>> {
         Listen::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
     };
     let mut socket = Socket::new(domain, Type::STREAM, None)?;
+    if address.as_socket_ipv4().is_some_and(|address| address.ip().is_loopback()) {
+        // Behind a proxy on this machine all clients have its address. In a flood of them the probe must not be one more. Where
+        // there is no such address, it is.
+        let _ = socket.bind(&SocketAddr::from((PROBE_FROM, 0)).into());
+    }
     socket.set_read_timeout(Some(timeout))?;
     socket.set_write_timeout(Some(timeout))?;
     socket.connect_timeout(&address, timeout)?;
