@@ -74,7 +74,7 @@ fn summary(key: &str, located: &Located, limit: usize, now: Timestamp) -> Result
     let folder = located.state_dir.join(history::FOLDER);
     let past = history::read_service(&located.state_dir, key).map_err(|error| unreadable(&folder, &error))?;
     let incidents = history::incidents(&located.state_dir).map_err(|error| unreadable(&folder, &error))?;
-    let history = History::of(key, past, incidents, now);
+    let history = History::of(key, past, &incidents, now);
     let known = Known::read(&located.status_file).ok();
     let uptime = known.as_ref().and_then(|known| known.document.services.get(key)?.uptime);
     Ok(past::summary(&history, uptime.as_ref(), limit, now))
