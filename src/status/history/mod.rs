@@ -122,7 +122,8 @@ pub struct Bar {
     /// How often systemd restarted it by itself.
     #[serde(default, skip_serializing_if = "is_none_at_all")]
     pub restarts: u32,
-    /// How often it was healed.
+    /// How many heals were made: those after which it was well again, and those that failed, whether the step itself did or it
+    /// did not help. Not those that were called off or only observed.
     #[serde(default, skip_serializing_if = "is_none_at_all")]
     pub heals: u32,
 }
@@ -160,7 +161,8 @@ pub struct Failing {
     /// From leaving `up` until being `up` again, in seconds: the mean of those that have ended. Absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_time_to_recover_s: Option<f64>,
-    /// How often it was healed.
+    /// How many heals were made: those after which it was well again, and those that failed, whether the step itself did or it
+    /// did not help. Not those that were called off or only observed.
     pub heals: u32,
     /// How often systemd restarted it by itself.
     pub restarts: u32,
