@@ -44,6 +44,10 @@ const HEALS_KEPT: usize = 20;
 /// One day more than is shown: the day that is under way is not a whole one.
 const DAYS_KEPT: usize = DAYS + 1;
 
+/// In a day so many services are told that are not watched any more, or as many as are watched if those are more. A
+/// configuration whose keys are others at each reload would otherwise make a day as large as it likes.
+const DEPARTED: usize = 1000;
+
 /// A file of changes of state is not appended to beyond this: about 12,000 of them.
 const TRANSITIONS_LIMIT: u64 = 2 * 1024 * 1024;
 
@@ -68,7 +72,10 @@ pub(super) fn write_day(state_dir: &Path, mut day: Day) -> io::Result<()> {
     let folder = make_folder(state_dir)?;
     let path = folder.join(name_of(day.number));
     match read_day(&path, day.number) {
-        Ok(before) => day.join(before),
+        Ok(before) => {
+            let departed = day.services.len().max(DEPARTED);
+            day.join(before, departed);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if !make_room(&folder, day.number)? {
                 return Ok(());
@@ -354,6 +361,20 @@ mod tests {
         let expected = [(TODAY, 3, tally(3000, 600)), (TODAY, 4, tally(160, 0)), (TODAY, 5, tally(7, 0))];
         assert_eq!(hours(folder.path(), "web"), expected);
         assert_eq!(hours(folder.path(), "gone").len(), 2);
+    }
+
+    #[test]
+    fn keys_that_are_others_at_each_reload_make_no_day_endless() {
+        let folder = tempfile::tempdir().unwrap();
+        for reload in 0..30 {
+            let watched =
+                (0..100).map(|place| service(&format!("{reload}_{place}"), TODAY, &[(1, tally(9, 0))]));
+            write_day(folder.path(), day(TODAY, watched.collect())).unwrap();
+        }
+        let path = folder.path().join("history/2026-11-23.jsonl");
+        let found = read_day(&path, TODAY).unwrap().services;
+        assert_eq!(found.len(), 100 + DEPARTED);
+        assert!(found.iter().all(|of| of.service.split('_').next().unwrap().parse::<u32>().unwrap() >= 19));
     }
 
     #[test]
