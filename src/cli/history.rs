@@ -74,10 +74,13 @@ fn summary(key: &str, located: &Located, limit: usize, now: Timestamp) -> Result
     let folder = located.state_dir.join(history::FOLDER);
     let past = history::read_service(&located.state_dir, key).map_err(|error| unreadable(&folder, &error))?;
     let incidents = history::incidents(&located.state_dir).map_err(|error| unreadable(&folder, &error))?;
-    let history = History::of(key, past, incidents, now);
+    let history = History::of(key, past, &incidents, now);
     let known = Known::read(&located.status_file).ok();
     let uptime = known.as_ref().and_then(|known| known.document.services.get(key)?.uptime);
-    Ok(past::summary(&history, uptime.as_ref(), limit, now))
+    let distrust = known.as_ref().and_then(Known::distrust);
+    let as_of =
+        known.as_ref().zip(distrust.as_deref()).map(|(known, why)| (known.document.generated_at, why));
+    Ok(past::summary(&history, uptime.as_ref(), as_of, limit, now))
 }
 
 /// The incidents, newest first. That there are none is believed only if they could be read.

@@ -5,8 +5,15 @@ use super::words::{clock, counted, span};
 use crate::status::history::{Failing, History, Uptime, Window};
 use crate::status::{Timestamp, Transition};
 
-/// Uptime, failures and at most `limit` changes of state; nothing of what is not known.
-pub(super) fn summary(history: &History, uptime: Option<&Uptime>, limit: usize, now: Timestamp) -> String {
+/// Uptime, failures and at most `limit` changes of state; nothing of what is not known. `as_of` is there when the monitor does
+/// not write any more: when it last did, and why that is no news of now.
+pub(super) fn summary(
+    history: &History,
+    uptime: Option<&Uptime>,
+    as_of: Option<(Timestamp, &str)>,
+    limit: usize,
+    now: Timestamp,
+) -> String {
     let mut text = String::new();
     let mut row = |name: &str, words: &str| text += &format!("  {name:<9} {words}\n");
     if let Some(uptime) = uptime.filter(|uptime| uptime.quarter.ratio.is_some()) {
@@ -18,6 +25,9 @@ pub(super) fn summary(history: &History, uptime: Option<&Uptime>, limit: usize, 
             ("90d", &uptime.quarter),
         ];
         row("uptime", &windows.map(|(name, window)| format!("{name} {}", share(window))).join(", "));
+        if let Some((at, _)) = as_of {
+            row("", &format!("as of {}, the monitor has not written since", clock(at, now)));
+        }
     }
     let failures =
         [("24h", &history.failures.day), ("7d", &history.failures.week), ("30d", &history.failures.month)];
@@ -27,7 +37,12 @@ pub(super) fn summary(history: &History, uptime: Option<&Uptime>, limit: usize, 
     for transition in history.transitions.iter().take(limit) {
         row("changed", &changed(transition, now));
     }
-    if text.is_empty() { text } else { format!("{}\n{text}\n", style::paint(style::BOLD, &history.key)) }
+    if text.is_empty() {
+        return text;
+    }
+    let warning =
+        as_of.map(|(_, why)| format!("{}\n\n", style::paint(style::ERROR, why))).unwrap_or_default();
+    format!("{warning}{}\n{text}\n", style::paint(style::BOLD, &history.key))
 }
 
 /// `99.931 %`, and how much of the window that is about if it is not all of it.
@@ -95,7 +110,7 @@ mod tests {
             serde_json::from_value(json!({"1h": {"known": 0.0}, "24h": window(0.99931, 1.0),
             "7d": window(1.0, 0.5), "30d": window(1.0, 1.0), "90d": window(0.9, 1.0)}))
             .unwrap();
-        let told = summary(&history, Some(&uptime), 10, at("12:00:00"));
+        let told = summary(&history, Some(&uptime), None, 10, at("12:00:00"));
         for line in [
             "uptime    1h unknown, 24h 99.931 %, 7d 100 % (of the 50 % known), 30d 100 %, 90d 90 %\n",
             "failures  7d: 2 incidents, 1 heal, 3 restarts by systemd (0.17 an hour); found after 12s on average; \
@@ -104,8 +119,12 @@ mod tests {
         ] {
             assert!(told.contains(line), "{line}\n{told}");
         }
-        assert!(!told.contains("24h: "), "{told}");
+        assert!(!told.contains("24h: ") && !told.contains("as of"), "{told}");
+        let dead = Some((at("11:30:00"), "STALE: the monitor has not written for 30m."));
+        let told = summary(&history, Some(&uptime), dead, 10, at("12:00:00"));
+        assert!(told.contains("STALE: the monitor has not written for 30m."), "{told}");
+        assert!(told.contains("  as of 11:30:00 UTC, the monitor has not written since\n"), "{told}");
         let nothing = History { failures: Default::default(), transitions: Vec::new(), ..history };
-        assert_eq!(summary(&nothing, None, 10, at("12:00:00")), "");
+        assert_eq!(summary(&nothing, None, None, 10, at("12:00:00")), "");
     }
 }

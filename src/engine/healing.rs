@@ -231,6 +231,8 @@ impl Engine {
                 if acting.starts_unit && matches!(end, HealEnd::Failed(_)) {
                     service.witness.was_our_doing();
                 }
+                // An attempt that failed is a heal as well; so it is in the budget and in the totals.
+                service.history.count(now, 0, 1);
                 self.end_heal(place, HealResult::Failed, now);
                 self.note_end(now, place, Decision::HealFailed, why, commands);
             }

@@ -319,6 +319,13 @@ fn each_heal_that_was_made_counts_in_the_past_and_what_was_observed_or_called_of
     world.pass(HOUR);
     assert!(world.heals.len() > before);
     assert_eq!(counted(&mut world), made);
+    world.engine.observe = false;
+    world.end = Some(HealEnd::Failed("the job failed".to_owned()));
+    let before = world.heals.len();
+    world.pass(HOUR);
+    assert!(world.heals.len() > before);
+    let wanted = made + world.heals.len() - before;
+    assert_eq!(counted(&mut world), wanted, "one whose step failed was made as well");
 }
 
 #[test]

@@ -22,13 +22,14 @@ use serde::{Deserialize, Serialize};
 
 use super::files::read_regular;
 use super::lines::{self, OnDisk};
-use crate::status::history::{DAYS, Day, INCIDENTS_KEPT, Past, ServiceDay, ServicePast};
+use crate::status::history::{DAYS, Day, INCIDENTS_KEPT, Past, ServiceDay, ServicePast, Tally};
 use crate::status::write::{replace, sweep};
 use crate::status::{Incident, Transition};
 
 mod reader;
+mod sheet;
 
-pub use reader::Reader;
+pub use reader::{Look, Reader};
 
 /// The folder in the state directory.
 pub const FOLDER: &str = "history";
@@ -43,11 +44,18 @@ const HEALS_KEPT: usize = 20;
 /// One day more than is shown: the day that is under way is not a whole one.
 const DAYS_KEPT: usize = DAYS + 1;
 
+/// In a day so many services are told that are not watched any more, or as many as are watched if those are more. A
+/// configuration whose keys are others at each reload would otherwise make a day as large as it likes.
+const DEPARTED: usize = 1000;
+
 /// A file of changes of state is not appended to beyond this: about 12,000 of them.
 const TRANSITIONS_LIMIT: u64 = 2 * 1024 * 1024;
 
+/// A larger list of incidents is not ours: 200 with 20 heals each take half a megabyte.
+const INCIDENTS_LIMIT: u64 = 4 * 1024 * 1024;
+
 /// A larger file is not ours: a day of 10,000 services with trouble in each hour takes 5 MB.
-const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
+const SIZE_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// A line of the changes of state.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,9 +70,12 @@ struct Line {
 /// all that are kept is not written.
 pub(super) fn write_day(state_dir: &Path, mut day: Day) -> io::Result<()> {
     let folder = make_folder(state_dir)?;
-    let path = folder.join(file_name(&day));
+    let path = folder.join(name_of(day.number));
     match read_day(&path, day.number) {
-        Ok(before) => day.join(before),
+        Ok(before) => {
+            let departed = day.services.len().max(DEPARTED);
+            day.join(before, departed);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if !make_room(&folder, day.number)? {
                 return Ok(());
@@ -147,7 +158,11 @@ pub fn read_service(state_dir: &Path, key: &str) -> io::Result<ServicePast> {
 /// # Errors
 /// When the list is there and cannot be read.
 pub fn incidents(state_dir: &Path) -> io::Result<Vec<Incident>> {
-    match read_regular(&state_dir.join(FOLDER).join(INCIDENTS), SIZE_LIMIT) {
+    read_incidents(&state_dir.join(FOLDER).join(INCIDENTS))
+}
+
+fn read_incidents(path: &Path) -> io::Result<Vec<Incident>> {
+    match read_regular(path, INCIDENTS_LIMIT) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -173,7 +188,7 @@ fn read_piece(path: &Path, number: i32, key: Option<&str>) -> Past {
 fn read_transitions(folder: &Path, key: Option<&str>) -> io::Result<Past> {
     let is_wanted = wanted(key);
     let mut transitions = Vec::new();
-    lines::for_each(folder, &TRANSITIONS, |line| {
+    lines::for_each(folder, &TRANSITIONS, TRANSITIONS_LIMIT, |line| {
         if is_wanted(line)
             && let Ok(Line { service, transition }) = serde_json::from_slice(line)
         {
@@ -197,6 +212,14 @@ fn line_start(key: &str) -> Vec<u8> {
 
 fn read_day(path: &Path, number: i32) -> io::Result<Day> {
     Ok(Day { number, services: services(&read_regular(path, SIZE_LIMIT)?, |_| true) })
+}
+
+/// What each service's line of a day comes to.
+fn read_sums(path: &Path) -> io::Result<Vec<(String, Tally)>> {
+    let bytes = read_regular(path, SIZE_LIMIT)?;
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let days = lines.filter_map(|line| serde_json::from_slice::<ServiceDay>(line).ok());
+    Ok(days.map(|day| (day.sum(), day.service)).map(|(sum, key)| (key, sum)).collect())
 }
 
 fn services(bytes: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> Vec<ServiceDay> {
@@ -232,8 +255,8 @@ fn number_of_file(name: &str) -> Option<i32> {
     Day::number_of_name(name.strip_suffix(".jsonl")?)
 }
 
-fn file_name(day: &Day) -> String {
-    format!("{}.jsonl", day.name())
+fn name_of(number: i32) -> String {
+    format!("{}.jsonl", Day { number, services: Vec::new() }.name())
 }
 
 fn make_folder(state_dir: &Path) -> io::Result<PathBuf> {
@@ -261,7 +284,7 @@ pub(super) fn clear(state_dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::history::{Counted, DAY_MS, HOUR_MS, Tally};
+    use crate::status::history::{Counted, DAY_MS, HOUR_MS};
     use crate::status::{State, Timestamp};
     use proptest::prelude::*;
     use std::os::unix::fs::MetadataExt;
@@ -338,6 +361,20 @@ mod tests {
         let expected = [(TODAY, 3, tally(3000, 600)), (TODAY, 4, tally(160, 0)), (TODAY, 5, tally(7, 0))];
         assert_eq!(hours(folder.path(), "web"), expected);
         assert_eq!(hours(folder.path(), "gone").len(), 2);
+    }
+
+    #[test]
+    fn keys_that_are_others_at_each_reload_make_no_day_endless() {
+        let folder = tempfile::tempdir().unwrap();
+        for reload in 0..30 {
+            let watched =
+                (0..100).map(|place| service(&format!("{reload}_{place}"), TODAY, &[(1, tally(9, 0))]));
+            write_day(folder.path(), day(TODAY, watched.collect())).unwrap();
+        }
+        let path = folder.path().join("history/2026-11-23.jsonl");
+        let found = read_day(&path, TODAY).unwrap().services;
+        assert_eq!(found.len(), 100 + DEPARTED);
+        assert!(found.iter().all(|of| of.service.split('_').next().unwrap().parse::<u32>().unwrap() >= 19));
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub const FILE: &str = FILES[0];
 /// A file is not appended to beyond this.
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
+/// What a single write of all decisions that may wait can make of an empty file.
+const LONGEST: u64 = 4 * SIZE_LIMIT;
+
 /// Appends entries, all or none of them.
 pub(super) fn append(state_dir: &Path, entries: &[Entry]) -> io::Result<()> {
     append_bounded(state_dir, entries, SIZE_LIMIT)
@@ -38,7 +41,7 @@ fn append_bounded(state_dir: &Path, entries: &[Entry], limit: u64) -> io::Result
 /// When a file is there and cannot be read.
 pub fn read(state_dir: &Path, service: Option<&str>, limit: usize) -> io::Result<Vec<Entry>> {
     let mut latest = VecDeque::new();
-    lines::for_each(state_dir, &FILES, |line| {
+    lines::for_each(state_dir, &FILES, LONGEST, |line| {
         let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return };
         if service.is_some() && entry.service.as_deref() != service {
             return;

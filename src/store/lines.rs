@@ -86,12 +86,18 @@ fn rotate(folder: &Path, names: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes each line of all these files, oldest first. Files that are not there are empty.
+/// Takes each line of all these files, oldest first. Files that are not there are empty; of one that is longer than `most`,
+/// which none of ours is, the end is read.
 ///
 /// # Errors
 /// When a file is there and cannot be read.
-pub(super) fn for_each(folder: &Path, names: &[&str], mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    open_all(folder, names)?.into_iter().rev().try_for_each(|file| for_each_line(file, &mut take))
+pub(super) fn for_each(
+    folder: &Path,
+    names: &[&str],
+    most: u64,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    open_all(folder, names)?.into_iter().rev().try_for_each(|file| for_each_line(file, most, &mut take))
 }
 
 /// The files, newest first. All are opened before any is read, the newest first: should the writer rotate meanwhile, the
@@ -112,10 +118,12 @@ fn open_all(folder: &Path, names: &[&str]) -> io::Result<Vec<File>> {
     Ok(files)
 }
 
-fn for_each_line(file: File, take: &mut impl FnMut(&[u8])) -> io::Result<()> {
-    let mut reader = BufReader::new(file);
+fn for_each_line(mut file: File, most: u64, take: &mut impl FnMut(&[u8])) -> io::Result<()> {
+    let superfluous = file.metadata()?.len().saturating_sub(most);
+    file.seek(SeekFrom::Start(superfluous))?;
+    let mut reader = BufReader::new(file.take(most));
     let mut line = Vec::new();
-    let mut is_rest = false;
+    let mut is_rest = superfluous > 0;
     loop {
         line.clear();
         if reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {

@@ -33,7 +33,7 @@ pub struct AccessError {
 }
 
 /// How much a request may see.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) enum Sees {
     /// Names and states.
     #[default]

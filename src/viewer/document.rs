@@ -1,6 +1,7 @@
 //! A document as bytes. The viewer passes on what the monitor wrote, byte for byte, so that it never becomes a second
 //! opinion of the document's shape; it puts its own word on top: how far the figures can be believed.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Instant;
@@ -29,6 +30,8 @@ pub(super) struct Written {
     pub(super) since: Instant,
     /// The same without the details, made when it is first asked for; none if it cannot be understood.
     public: OnceLock<Option<Arc<Written>>>,
+    /// The keys of the services, gathered when one is first asked for.
+    keys: OnceLock<HashSet<Box<str>>>,
     /// The whole with the viewer's word on top, for as long as somebody is being sent it: all who are share it.
     whole: Mutex<Tagged<Weak<Vec<u8>>>>,
     /// The same, packed: once for each word and not for each request.
@@ -111,6 +114,7 @@ impl Written {
             fail_count,
             since: Instant::now(),
             public: OnceLock::new(),
+            keys: OnceLock::new(),
             whole: Mutex::default(),
             packed: Mutex::default(),
         }
@@ -135,6 +139,12 @@ impl Written {
     /// A part of the document, understood. The file was only looked at for the parts that every viewer needs.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
         serde_json::from_slice(&self.bytes)
+    }
+
+    /// Whether there is a service with this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let all = || self.services().into_keys().map(String::into_boxed_str).collect();
+        self.keys.get_or_init(all).contains(key)
     }
 
     /// The services by key. Parsed anew at each call, which takes 3 ms for a thousand: kept, they would double the

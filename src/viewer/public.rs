@@ -69,7 +69,7 @@ pub(super) struct PublicHistory {
     days: Vec<PublicBar>,
     /// The last 24 hours, oldest first, the one that is under way last.
     hours: Vec<PublicBar>,
-    /// The changes of state of the last 24 hours, newest first.
+    /// The changes of state of the last 24 hours, newest first; the latest 1,000 if there are more.
     transitions: Vec<PublicTransition>,
     /// Its incidents, newest first, as far as they are among the latest 200 of all services.
     incidents: Vec<PublicIncident>,

@@ -108,3 +108,21 @@ fn no_key_leads_out_of_the_folder_and_an_unknown_one_is_answered_with_the_neares
     assert!(reply.status == 404 && reply.body.contains("did you mean"), "{}", reply.body);
     assert_eq!(Stage::new().run().get("/api/history/web").status, 503, "there is no document at all");
 }
+
+#[test]
+fn an_answer_that_was_made_before_is_given_until_a_file_is_another_and_to_nobody_else() {
+    let stage = stage();
+    let viewer = stage.run();
+    let days = |path: &str| viewer.get(path).json()["days"].clone();
+    let (web, we) = (days("/api/history/web"), days("/api/history/we"));
+    assert_ne!(web, we);
+    assert_eq!((days("/api/history/web"), days("/api/history/we")), (web, we.clone()));
+    let path = stage.folder.path().join("history/2025-10-27.jsonl");
+    std::fs::write(path, "{\"service\":\"web\",\"hours\":[[0,12,0,3600]]}\n").unwrap();
+    assert_eq!(days("/api/history/web")[89]["ratio"], 0.0, "the clock stands still, the file does not");
+    assert_eq!(days("/api/history/we")[89].get("ratio"), None);
+    let tag = viewer.get("/api/incidents").header("ETag").unwrap().to_owned();
+    std::fs::write(stage.folder.path().join("history/incidents.json"), "[]").unwrap();
+    let reply = viewer.get_with("/api/incidents", &format!("If-None-Match: {tag}"));
+    assert_eq!((reply.status, &reply.json()["incidents"]), (200, &json!([])));
+}

@@ -327,3 +327,45 @@ fn restarts_and_heals_are_counted_in_their_hour() {
         .collect();
     assert_eq!(hours, [(0, 0), (1, 3)]);
 }
+
+#[test]
+fn each_of_the_five_windows_tells_its_own_time_and_no_other() {
+    let history = &mut History::new(Now { mono: Duration::ZERO, wall: Timestamp::from_millis(0) });
+    let today = 20_780;
+    // All of it was up but for a failure in each window that the one before does not reach.
+    let book = |history: &mut History, from_ms: i64, ms: i64, ok: bool| {
+        let now = |at_ms: i64| Now { mono: Duration::ZERO, wall: Timestamp::from_millis(at_ms) };
+        history.leave_out(now(from_ms));
+        history.book(now(from_ms + ms), if ok { State::Up } else { State::Down }, ok);
+    };
+    let end = i64::from(today) * DAY_MS + DAY_MS;
+    let minute = 60_000;
+    for (days, down) in [(80, 18 * 60), (20, 6 * 60), (3, 6 * 60)] {
+        let start = end - days * DAY_MS;
+        book(history, start, down * minute, false);
+        book(history, start + down * minute, DAY_MS - down * minute, true);
+    }
+    book(history, end - DAY_MS, 3 * HOUR_MS, false);
+    book(history, end - DAY_MS + 3 * HOUR_MS, DAY_MS - 3 * HOUR_MS - 30 * minute, true);
+    book(history, end - 30 * minute, 15 * minute - 1, false);
+    book(history, end - 15 * minute - 1, 15 * minute, true);
+    let uptime = history.uptime();
+    // Minutes up of minutes known, by window.
+    let day = 24.0 * 60.0;
+    let last_day = day - 180.0 - 15.0;
+    let expected = [
+        (uptime.hour, 45.0, 60.0),
+        (uptime.day, last_day, day),
+        (uptime.week, last_day + day - 360.0, 2.0 * day),
+        (uptime.month, last_day + 2.0 * day - 720.0, 3.0 * day),
+        (uptime.quarter, last_day + 3.0 * day - 1800.0, 4.0 * day),
+    ];
+    for (window, up, known) in expected {
+        let ratio = window.ratio.unwrap();
+        assert!((ratio - up / known).abs() < 0.0005, "{ratio} is not {up} of {known}: {uptime:?}");
+    }
+    let ratios = expected.map(|(window, ..)| window.ratio.unwrap());
+    for (place, ratio) in ratios.iter().enumerate() {
+        assert!(ratios[..place].iter().all(|other| (other - ratio).abs() > 0.01), "{ratios:?}");
+    }
+}

@@ -34,14 +34,17 @@ impl Day {
         (Day { number, services: Vec::new() }.name() == name).then_some(number)
     }
 
-    /// Takes in what is on disk of the same day. Of two tallies of an hour the one that knows more is kept, so a monitor
+    /// Takes in what is on disk of the same day, but of services that are not here any more `departed` at most: those that were
+    /// here last, since each writing puts them behind the others. Of two tallies of an hour the one that knows more is kept, so a monitor
     /// that has forgotten (or has just been given back) a service makes nothing worse than it is.
-    pub fn join(&mut self, other: Day) {
+    pub fn join(&mut self, other: Day, departed: usize) {
         let places: HashMap<String, usize> =
             self.services.iter().zip(0..).map(|(service, place)| (service.service.clone(), place)).collect();
+        let most = self.services.len() + departed;
         for old in other.services {
             match places.get(&old.service) {
-                None => self.services.push(old),
+                None if self.services.len() < most => self.services.push(old),
+                None => {}
                 Some(&place) => self.services[place].join(&old),
             }
         }

@@ -26,6 +26,9 @@ pub const SLOT_MS: i64 = 300_000;
 /// So many incidents are told, of all services.
 pub const INCIDENTS_KEPT: usize = 200;
 
+/// So many changes of state of a service are told. One that fails every other second has more in a day than anybody reads.
+pub const TRANSITIONS_TOLD: usize = 1000;
+
 /// So many days are remembered, today among them.
 pub const DAYS: usize = 90;
 
@@ -99,7 +102,7 @@ pub struct History {
     pub hours: Vec<Bar>,
     /// How often it failed, and how fast that was found and mended.
     pub failures: Failures,
-    /// The changes of state of the last 24 hours, newest first.
+    /// The changes of state of the last 24 hours, newest first; the latest 1,000 if there are more.
     pub transitions: Vec<Transition>,
     /// Its incidents, newest first, as far as they are among the latest 200 of all services.
     pub incidents: Vec<PastIncident>,
@@ -119,7 +122,8 @@ pub struct Bar {
     /// How often systemd restarted it by itself.
     #[serde(default, skip_serializing_if = "is_none_at_all")]
     pub restarts: u32,
-    /// How often it was healed.
+    /// How many heals were made: those after which it was well again, and those that failed, whether the step itself did or it
+    /// did not help. Not those that were called off or only observed.
     #[serde(default, skip_serializing_if = "is_none_at_all")]
     pub heals: u32,
 }
@@ -157,7 +161,8 @@ pub struct Failing {
     /// From leaving `up` until being `up` again, in seconds: the mean of those that have ended. Absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_time_to_recover_s: Option<f64>,
-    /// How often it was healed.
+    /// How many heals were made: those after which it was well again, and those that failed, whether the step itself did or it
+    /// did not help. Not those that were called off or only observed.
     pub heals: u32,
     /// How often systemd restarted it by itself.
     pub restarts: u32,
@@ -198,12 +203,12 @@ impl From<Incident> for PastIncident {
 
 impl History {
     /// Puts it together from what is on disk. `incidents` are the latest of all services, newest first.
-    pub fn of(key: &str, past: ServicePast, incidents: Vec<Incident>, now: Timestamp) -> History {
+    pub fn of(key: &str, past: ServicePast, incidents: &[Incident], now: Timestamp) -> History {
         let ServicePast { hours, days, mut transitions } = past;
         let is_full = incidents.len() >= INCIDENTS_KEPT;
         let oldest = incidents.last().map(|incident| incident.began).filter(|_| is_full);
         let own: Vec<PastIncident> =
-            incidents.into_iter().filter(|incident| incident.service == key).map(Into::into).collect();
+            incidents.iter().filter(|incident| incident.service == key).cloned().map(Into::into).collect();
         let failing = |account: &Account, count| {
             let (total, from) = (account.total(count, now), account.from(count, now));
             Failing::of(&total, &own, from, oldest.is_some_and(|oldest| oldest > from))
@@ -213,6 +218,7 @@ impl History {
         let since = now.plus_millis(-DAY_MS);
         transitions.retain(|transition| transition.at >= since);
         transitions.reverse();
+        transitions.truncate(TRANSITIONS_TOLD);
         History {
             key: key.to_owned(),
             days: bars(&days, DAYS, now),

@@ -40,7 +40,7 @@ pub struct Tally {
     pub not_counted_ms: u32,
     /// How often systemd restarted it by itself.
     pub restarts: u16,
-    /// How often it was healed.
+    /// How many heals were made, whether they helped or not.
     pub heals: u16,
     /// The worst state it was in, but for `unknown`.
     pub worst: Option<State>,
@@ -88,7 +88,7 @@ pub struct Total {
     pub not_counted_ms: u64,
     /// How often systemd restarted it by itself.
     pub restarts: u32,
-    /// How often it was healed.
+    /// How many heals were made, whether they helped or not.
     pub heals: u32,
 }
 
