@@ -69,7 +69,7 @@
    * @typedef {{label: string, value: string, note: string|null}} Figure uptime in one window
    * @typedef {{tone: Tone|'none', text: string}} Bar one day
    * @typedef {{bars: Bar[], text: string, short: string}} Days the last 90; `text` says the same, and `short` the gist
-   * @typedef {{points: (number|null)[], least: number, most: number, text: string}} Latency what this page has seen
+   * @typedef {{points: (number|null)[], least: number, most: number, label: string, text: string}} Latency by the hour, by the look
    * @typedef {{at: Moment, tone: Tone, words: string}} Step of an incident
    * @typedef {{id: string, name: string, tone: Tone, open: boolean, began: Moment, cause: string|null, rows: Row[]}} Past
    * @typedef {{tone: Tone, label: string, headline: string, text: string}} Words
@@ -257,7 +257,7 @@
       facts: facts(service),
       uptime: uptime(record(service.uptime)),
       days: days(record(past).days),
-      latency: latency(latencies ?? []),
+      latency: latency(record(record(past).latency), latencies ?? []),
       timeline: timeline(record(service.incident), now).map(aged),
       rows: admin ? [...serviceRows(one, service, now), ...failureRows(record(record(past).failures))] : [],
       checks: admin ? checks(service, now) : [],
@@ -703,22 +703,39 @@
     return said('good', 'no failure', ...done, partly);
   }
 
-  /** Fewer looks than this make no line. */
+  /** Fewer points than this make no line. */
   const FEWEST_POINTS = 3;
+  /** So many looks of this page follow on the 24 hours, which must stay the larger part of the line. */
+  const LOOKS_AFTER_HOURS = 12;
 
-  /** @param {(number|null)[]} points in ms, oldest first; null where there was no answer @returns {Latency|null} */
-  function latency(points) {
-    const answered = points.filter((one) => one !== null);
-    if (answered.length < FEWEST_POINTS) return null;
-    const [least, most] = [Math.min(...answered), Math.max(...answered)];
-    const range = least === most ? milliseconds(least) : `${milliseconds(least)} to ${milliseconds(most)}`;
-    return { points, least, most, text: `${range} in ${points.length} checks seen` };
+  /**
+   * The last 24 hours, and then what this page has seen. A service that is not watched for so long yet has what this page
+   * has seen alone.
+   * @param {{hours_ms?: unknown, mean_ms?: unknown, max_ms?: unknown}} past by the hour, in ms; null where nothing was measured
+   * @param {(number|null)[]} seen in ms, oldest first; null where there was no answer
+   * @returns {Latency|null}
+   */
+  function latency(past, seen) {
+    const hours = (Array.isArray(past.hours_ms) ? past.hours_ms : []).slice(-24).map(number);
+    const answered = (points) => points.filter((one) => one !== null);
+    const line = (points, label, words) => {
+      const [least, most] = [Math.min(...answered(points)), Math.max(...answered(points))];
+      return { points, least, most, label, text: words(least, most) };
+    };
+    if (answered(hours).length >= FEWEST_POINTS && number(past.mean_ms) !== null) {
+      const slowest = (most) => milliseconds(Math.max(most, number(past.max_ms) ?? 0));
+      const words = (_, most) => `${milliseconds(past.mean_ms)}, at most ${slowest(most)}`;
+      return line([...hours, ...seen.slice(-LOOKS_AFTER_HOURS)], 'Latency, last 24 h:', words);
+    }
+    if (answered(seen).length < FEWEST_POINTS) return null;
+    const range = (least, most) => (least === most ? milliseconds(least) : `${milliseconds(least)} to ${milliseconds(most)}`);
+    return line(seen, 'Latency:', (least, most) => `${range(least, most)} in ${seen.length} checks seen`);
   }
 
-  /** What a check of this service took last, in ms, for the line above: HTTP, else the port. */
+  /** What a look at this service took, in ms, for the line above: at HTTP, else at the port. Only what passes says something. */
   function latencyOf(service) {
-    const check = [service.http, service.port].map(record).find((one) => number(one.latency_ms) !== null);
-    return check === undefined || verdictOf(check) === 'fail' ? null : check.latency_ms;
+    const check = record(isObject(service.http) ? service.http : service.port);
+    return verdictOf(check) === 'fail' ? null : number(check.latency_ms);
   }
 
   /** The open incident, oldest first. @returns {Step[]} */
@@ -1226,7 +1243,7 @@
     return el('details.timeline', attributes, el('summary', null, 'What happened'), el('ol', { role: 'list' }, steps));
   }
 
-  /** Uptime, the last 90 days, and how fast it answered while this page was open. */
+  /** Uptime, the last 90 days, and how fast it answered. */
   function pastSpec({ uptime, days, latency }) {
     if (uptime.length === 0 && days === null && latency === null) return null;
     const figures = uptime.map(({ label, value, note }) =>
@@ -1265,17 +1282,17 @@
 
   const SPARK = { width: 120, height: 20 };
 
-  function latencySpec({ points, least, most, text }) {
+  function latencySpec({ points, least, most, label, text }) {
     const step = SPARK.width / (points.length - 1);
     const scale = most === least ? 0 : (SPARK.height - 4) / (most - least);
     const level = (value) => (scale === 0 ? SPARK.height / 2 : SPARK.height - 2 - (value - least) * scale);
-    const d = points
-      // Without an answer there is a gap, and the line begins anew after it.
-      .map((value, n) => value !== null && `${(points[n - 1] ?? null) === null ? 'M' : 'L'}${(n * step).toFixed(1)} ${level(value).toFixed(1)}`)
-      .filter(Boolean)
-      .join('');
+    const isGap = (n) => (points[n] ?? null) === null;
+    // Without an answer there is a gap, and the line begins anew after it; one point alone is a line of no length.
+    const part = (value, n) =>
+      `${isGap(n - 1) ? 'M' : 'L'}${(n * step).toFixed(1)} ${level(value).toFixed(1)}${isGap(n - 1) && isGap(n + 1) ? 'h0' : ''}`;
+    const d = points.map((value, n) => (value === null ? '' : part(value, n))).join('');
     const box = { viewBox: `0 0 ${SPARK.width} ${SPARK.height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' };
-    return el('p.latency', null, el('span', null, 'Latency'), el('svg.spark', box, el('path', { d })), el('span', null, text));
+    return el('p.latency', null, el('span', null, label), el('span', null, text), el('svg.spark', box, el('path', { d })));
   }
 
   function careSpec({ id, label, tone, words }) {

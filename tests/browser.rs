@@ -46,7 +46,8 @@ fn with_uptime(mut document: Value) -> Value {
     document
 }
 
-/// 90 days up to the fixture's own: half of them before the monitor was there, two with failures, one stopped.
+/// 90 days up to the fixture's own: half of them before the monitor was there, two with failures, one stopped. And how fast
+/// it answered in the last 24 hours.
 fn ninety_days(key: &str) -> Value {
     let today: jiff::civil::Date = "2026-11-23".parse().expect("a date");
     let day = |ago: i32| {
@@ -63,7 +64,11 @@ fn ninety_days(key: &str) -> Value {
     let days: Vec<Value> = (0..90).rev().map(day).collect();
     let month = json!({"incidents": 3, "mean_time_to_detect_s": 12.5, "mean_time_to_recover_s": 64.0, "heals": 2, "restarts": 1,
         "restarts_an_hour": 0.01});
+    // Nobody looked in the first two hours, and nothing answered in one; before that gap one hour stands alone.
+    let hours_ms: Vec<Option<u32>> =
+        (0..24).map(|hour| (![0, 1, 9, 11].contains(&hour)).then_some(30 + hour * 7 % 19)).collect();
     json!({"key": key, "days": days, "hours": [], "transitions": [], "incidents": [],
+        "latency": {"mean_ms": 41, "max_ms": 180, "hours_ms": hours_ms},
         "failures": {"24h": {"incidents": 0, "heals": 0, "restarts": 0}, "7d": {"incidents": 0, "heals": 0, "restarts": 0}, "30d": month}})
 }
 
@@ -555,6 +560,15 @@ fn what_was_is_drawn_and_no_day_that_nobody_watched_is_green() {
     // The green path begins with the first day that was watched for most of it: the 42nd.
     let green = browser.run("return document.querySelector('.wk-bar-good').getAttribute('d')");
     assert!(green.as_str().unwrap().starts_with("M164 "), "{green}");
+    let latency =
+        browser.run("return document.querySelector('.wk-latency').innerText.replace(/\\s+/g, ' ').trim()");
+    assert_eq!(
+        latency, "Latency, last 24 h: 41 ms, at most 180 ms",
+        "before this page has seen a second look"
+    );
+    let line = browser
+        .run("return document.querySelector('.wk-spark path').getAttribute('d').match(/[MLh]/g).join('')");
+    assert!(line.as_str().unwrap().starts_with("MLLLLLLMhMLLLLLLLLLLL"), "{line}");
     let words = browser.run("return document.querySelector('.wk-incidents').innerText.replace(/\\s+/g, ' ')");
     let words = words.as_str().unwrap();
     for part in
