@@ -1272,10 +1272,14 @@
     });
     const drawing = [...paths].map(([tone, d]) => el('path', { key: tone, class: `wk-bar wk-bar-${tone}`, d }));
     const box = { viewBox: `0 0 ${4 * bars.length - 1} ${BAR_HEIGHT}`, preserveAspectRatio: 'none' };
+    // The days are no elements, so nothing in here can take the focus from day to day. A slider is what screen readers
+    // leave the arrow keys to.
+    const slider = { role: 'slider', tabindex: '0', 'aria-label': text, 'aria-valuemin': '1', 'aria-valuemax': `${bars.length}` };
+    const today = { 'aria-valuenow': `${bars.length}`, 'aria-valuetext': bars.at(-1).text };
     return el(
       'div.days',
       null,
-      el('svg.bars', { ...box, role: 'img', 'aria-label': text, 'data-wk-days': JSON.stringify(bars.map((bar) => bar.text)) }, drawing),
+      el('svg.bars', { ...box, ...slider, ...today, 'data-wk-days': JSON.stringify(bars.map((bar) => bar.text)) }, drawing),
       el('p.scale', { 'aria-hidden': 'true' }, el('span', null, `${bars.length} days ago`), el('span.day', { 'data-wk-text': short }, short), el('span', null, 'today')),
     );
   }
@@ -1419,6 +1423,7 @@
     element.classList.toggle('wk-many', seen.cards.length > MANY_CARDS);
     reconcile(element, template(seen, admin));
     if (focused !== owner.activeElement && element.contains(focused)) focused.focus({ preventScroll: true });
+    for (const bars of element.querySelectorAll('.wk-bars[data-wk-day]')) sayDay(bars, Number(bars.dataset.wkDay));
   }
 
   /** Moves the ages on, without a new look at anything else. */
@@ -1431,18 +1436,31 @@
   }
 
   /** Says below the bars which day the pointer is on. */
-  function renderDay(bars, x) {
-    const days = JSON.parse(bars.dataset.wkDays);
+  function sayDayAt(bars, x) {
     const { left, width } = bars.getBoundingClientRect();
-    const day = days[Math.floor(((x - left) / width) * days.length)];
-    if (day !== undefined) sayDay(bars, day);
+    const count = Number(bars.getAttribute('aria-valuemax'));
+    const day = Math.floor(((x - left) / width) * count) + 1;
+    if (day >= 1 && day <= count) sayDay(bars, day);
   }
 
-  /** Says something about the days below their bars; without words, what stands there usually. */
-  function sayDay(bars, words) {
+  /** The day that this key leads to; null if it is none of those. As in any slider. */
+  function dayFrom(day, count, key) {
+    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -7, PageUp: 7, Home: -count, End: count };
+    return Object.hasOwn(steps, key) ? Math.min(count, Math.max(1, day + steps[key])) : null;
+  }
+
+  /** Says a day below the bars, and marks it; without one, says what stands there usually. The first has the number 1. */
+  function sayDay(bars, day = null) {
+    const days = JSON.parse(bars.dataset.wkDays);
     const said = bars.parentNode.querySelector('.wk-day');
+    const here = day ?? days.length;
+    if (day === null) delete bars.dataset.wkDay;
+    else bars.dataset.wkDay = day;
+    bars.setAttribute('aria-valuenow', here);
+    bars.setAttribute('aria-valuetext', days[here - 1]);
+    bars.parentNode.style.setProperty('--wk-day', (here - 0.5) / days.length);
     // The node is kept, for the next refresh knows it.
-    if (said?.firstChild) said.firstChild.data = words ?? said.dataset.wkText;
+    if (said?.firstChild) said.firstChild.data = day === null ? said.dataset.wkText : days[here - 1];
   }
 
   /** The tab's icon: a sign besides its colour. */
@@ -1827,16 +1845,28 @@
         find().value = '';
         this.look();
       });
+      const here = (bars) => Number(bars.getAttribute('aria-valuenow'));
       const point = ({ target, clientX }) => {
         const bars = target.closest('.wk-bars');
-        if (bars !== null) renderDay(bars, clientX);
+        if (bars !== null) sayDayAt(bars, clientX);
       };
       on(element, 'pointermove', point);
       // A finger only touches; what it touched stays when it goes.
       on(element, 'pointerdown', point);
       on(element, 'pointerout', ({ target, pointerType }) => {
         const bars = target.closest('.wk-bars');
-        if (bars !== null && pointerType !== 'touch') sayDay(bars);
+        if (bars !== null && pointerType !== 'touch' && !bars.matches(':focus-visible')) sayDay(bars);
+      });
+      // Whoever came with a pointer has said already which day is meant.
+      on(element, 'focusin', ({ target }) => target.matches('.wk-bars:focus-visible') && sayDay(target, here(target)));
+      on(element, 'focusout', ({ target }) => target.matches('.wk-bars') && sayDay(target));
+      on(element, 'keydown', (event) => {
+        const { target: bars, key } = event;
+        if (!bars.matches('.wk-bars') || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+        const day = dayFrom(here(bars), Number(bars.getAttribute('aria-valuemax')), key);
+        if (day === null) return;
+        event.preventDefault();
+        sayDay(bars, day);
       });
       if (!this.page) return;
       on(element.ownerDocument, 'keydown', (event) => {
@@ -1998,7 +2028,7 @@
 
   if (typeof window === 'undefined') {
     // The tests: a page may well have a variable of the name `module`.
-    module.exports = { view, pause, ageOf, documentIn, duration, filterOf, hashOf, remember };
+    module.exports = { view, pause, ageOf, dayFrom, documentIn, duration, filterOf, hashOf, remember };
   } else if (window.wellkeep === undefined) {
     // The script stands at BASE/static/status.js.
     const base = new URL('..', document.currentScript?.src ?? document.baseURI).href;

@@ -111,6 +111,10 @@ fn screenshot(browser: &Browser, name: &str) {
     browser.screenshot(&folder.join(format!("{name}.png")));
 }
 
+/// Keys, as WebDriver calls them.
+const TAB: &str = "\u{e004}";
+const LEFT: &str = "\u{e012}";
+
 const LOADED: &str = "return document.querySelectorAll('.wk-card').length > 0";
 const GREEN: &str = "return document.querySelectorAll('[data-wk-tone=good]').length";
 
@@ -583,6 +587,45 @@ fn what_was_is_drawn_and_no_day_that_nobody_watched_is_green() {
     browser.wait_until("return document.querySelector('.wk-banner').dataset.wkTone === 'old'");
     let fill = "return new Set([...document.querySelectorAll('.wk-bar-good')].map(e => getComputedStyle(e).fill)).has(getComputedStyle(document.querySelector('.wk-past-when')).color)";
     assert_eq!(browser.run(fill), true, "over old data nothing is green");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn the_keyboard_reaches_each_of_the_90_days_and_a_refresh_leaves_it_there() {
+    let Some(browser) = browser() else { return };
+    let site = site_with_past(every_state());
+    for (dark, scheme) in [(false, "light"), (true, "dark")] {
+        browser.view_as(1280, 900, dark);
+        browser.open(&site.url("/"));
+        browser.wait_until("return document.querySelector('.wk-card .wk-bars') !== null");
+        let bars = "const bars = document.querySelector('.wk-bars')";
+        let said = || {
+            browser.run(&format!(
+                "{bars}; return [bars.parentNode.querySelector('.wk-day').textContent, bars.getAttribute('aria-valuenow'), \
+                 bars.getAttribute('aria-valuetext') === bars.parentNode.querySelector('.wk-day').textContent]"
+            ))
+        };
+        assert_eq!(said(), json!(["2 days with failures", "90", false]));
+        // The page's own way to it: by the tab key.
+        for _ in 0..40 {
+            if browser.run("return document.activeElement.matches('.wk-bars')") == true {
+                break;
+            }
+            browser.press(TAB);
+        }
+        assert_eq!(said(), json!(["2026-11-23: no failure", "90", true]));
+        (0..5).for_each(|_| browser.press(LEFT));
+        assert_eq!(said(), json!(["2026-11-18: on hold or stopped", "85", true]));
+        browser.run("document.activeElement.scrollIntoView({block: 'center'})");
+        screenshot(&browser, &format!("day-by-keyboard-{scheme}"));
+        browser.run("document.querySelector('[data-wellkeep]').wellkeep.draw()");
+        assert_eq!(said(), json!(["2026-11-18: on hold or stopped", "85", true]), "drawn anew");
+        let outline =
+            browser.run("return getComputedStyle(document.activeElement.closest('.wk-days')).outlineWidth");
+        assert_eq!(outline, "3px", "the focus shows");
+        browser.press(TAB);
+        assert_eq!(said(), json!(["2 days with failures", "90", false]));
+    }
     assert_quiet(&browser);
 }
 

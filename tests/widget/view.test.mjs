@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 
-const { view, duration, filterOf, hashOf, remember } = createRequire(import.meta.url)('../../static/status.js');
+const { view, dayFrom, duration, filterOf, hashOf, remember } = createRequire(import.meta.url)('../../static/status.js');
 const fixture = readFileSync(new URL('every-state.json', import.meta.url), 'utf8');
 
 /** A document that the viewer vouches for, with these services: `{key: {state, ...}}`. */
@@ -629,6 +629,15 @@ test('the latency begins with the last 24 hours and goes on with what this page 
   assert.equal(told(few), null, 'two hours are no line');
   assert.deepEqual([told(few, [1, 2, 3]).label, told(few, [1, 2, 3]).text], ['Latency:', '1 ms to 3 ms in 3 checks seen']);
   for (const wrong of [null, [], { hours_ms: 'x' }, { hours_ms: ['1', {}, null, NaN] }, { hours_ms }]) assert.equal(told(wrong), null);
+});
+
+test('the arrow keys lead from day to day and not out of them', () => {
+  const to = (day, ...keys) => keys.map((key) => dayFrom(day, 90, key));
+  assert.deepEqual(to(50, 'ArrowLeft', 'ArrowRight', 'ArrowDown', 'ArrowUp'), [49, 51, 49, 51]);
+  assert.deepEqual(to(50, 'PageDown', 'PageUp', 'Home', 'End'), [43, 57, 1, 90]);
+  assert.deepEqual(to(1, 'ArrowLeft', 'PageDown', 'Home'), [1, 1, 1]);
+  assert.deepEqual(to(90, 'ArrowRight', 'PageUp', 'End'), [90, 90, 90]);
+  assert.deepEqual(to(50, 'Tab', 'Enter', 'toString'), [null, null, null]);
 });
 
 test('an open incident has its steps, and past ones their cause, their times and what was done', () => {
