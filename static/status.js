@@ -69,7 +69,7 @@
    * @typedef {{label: string, value: string, note: string|null}} Figure uptime in one window
    * @typedef {{tone: Tone|'none', text: string}} Bar one day
    * @typedef {{bars: Bar[], text: string, short: string}} Days the last 90; `text` says the same, and `short` the gist
-   * @typedef {{points: (number|null)[], least: number, most: number, text: string}} Latency what this page has seen
+   * @typedef {{points: (number|null)[], least: number, most: number, label: string, text: string}} Latency by the hour, by the look
    * @typedef {{at: Moment, tone: Tone, words: string}} Step of an incident
    * @typedef {{id: string, name: string, tone: Tone, open: boolean, began: Moment, cause: string|null, rows: Row[]}} Past
    * @typedef {{tone: Tone, label: string, headline: string, text: string}} Words
@@ -257,7 +257,7 @@
       facts: facts(service),
       uptime: uptime(record(service.uptime)),
       days: days(record(past).days),
-      latency: latency(latencies ?? []),
+      latency: latency(record(record(past).latency), latencies ?? []),
       timeline: timeline(record(service.incident), now).map(aged),
       rows: admin ? [...serviceRows(one, service, now), ...failureRows(record(record(past).failures))] : [],
       checks: admin ? checks(service, now) : [],
@@ -703,22 +703,39 @@
     return said('good', 'no failure', ...done, partly);
   }
 
-  /** Fewer looks than this make no line. */
+  /** Fewer points than this make no line. */
   const FEWEST_POINTS = 3;
+  /** So many looks of this page follow on the 24 hours, which must stay the larger part of the line. */
+  const LOOKS_AFTER_HOURS = 12;
 
-  /** @param {(number|null)[]} points in ms, oldest first; null where there was no answer @returns {Latency|null} */
-  function latency(points) {
-    const answered = points.filter((one) => one !== null);
-    if (answered.length < FEWEST_POINTS) return null;
-    const [least, most] = [Math.min(...answered), Math.max(...answered)];
-    const range = least === most ? milliseconds(least) : `${milliseconds(least)} to ${milliseconds(most)}`;
-    return { points, least, most, text: `${range} in ${points.length} checks seen` };
+  /**
+   * The last 24 hours, and then what this page has seen. A service that is not watched for so long yet has what this page
+   * has seen alone.
+   * @param {{hours_ms?: unknown, mean_ms?: unknown, max_ms?: unknown}} past by the hour, in ms; null where nothing was measured
+   * @param {(number|null)[]} seen in ms, oldest first; null where there was no answer
+   * @returns {Latency|null}
+   */
+  function latency(past, seen) {
+    const hours = (Array.isArray(past.hours_ms) ? past.hours_ms : []).slice(-24).map(number);
+    const answered = (points) => points.filter((one) => one !== null);
+    const line = (points, label, words) => {
+      const [least, most] = [Math.min(...answered(points)), Math.max(...answered(points))];
+      return { points, least, most, label, text: words(least, most) };
+    };
+    if (answered(hours).length >= FEWEST_POINTS && number(past.mean_ms) !== null) {
+      const slowest = (most) => milliseconds(Math.max(most, number(past.max_ms) ?? 0));
+      const words = (_, most) => `${milliseconds(past.mean_ms)}, at most ${slowest(most)}`;
+      return line([...hours, ...seen.slice(-LOOKS_AFTER_HOURS)], 'Latency, last 24 h:', words);
+    }
+    if (answered(seen).length < FEWEST_POINTS) return null;
+    const range = (least, most) => (least === most ? milliseconds(least) : `${milliseconds(least)} to ${milliseconds(most)}`);
+    return line(seen, 'Latency:', (least, most) => `${range(least, most)} in ${seen.length} checks seen`);
   }
 
-  /** What a check of this service took last, in ms, for the line above: HTTP, else the port. */
+  /** What a look at this service took, in ms, for the line above: at HTTP, else at the port. Only what passes says something. */
   function latencyOf(service) {
-    const check = [service.http, service.port].map(record).find((one) => number(one.latency_ms) !== null);
-    return check === undefined || verdictOf(check) === 'fail' ? null : check.latency_ms;
+    const check = record(isObject(service.http) ? service.http : service.port);
+    return verdictOf(check) === 'fail' ? null : number(check.latency_ms);
   }
 
   /** The open incident, oldest first. @returns {Step[]} */
@@ -1226,7 +1243,7 @@
     return el('details.timeline', attributes, el('summary', null, 'What happened'), el('ol', { role: 'list' }, steps));
   }
 
-  /** Uptime, the last 90 days, and how fast it answered while this page was open. */
+  /** Uptime, the last 90 days, and how fast it answered. */
   function pastSpec({ uptime, days, latency }) {
     if (uptime.length === 0 && days === null && latency === null) return null;
     const figures = uptime.map(({ label, value, note }) =>
@@ -1255,27 +1272,31 @@
     });
     const drawing = [...paths].map(([tone, d]) => el('path', { key: tone, class: `wk-bar wk-bar-${tone}`, d }));
     const box = { viewBox: `0 0 ${4 * bars.length - 1} ${BAR_HEIGHT}`, preserveAspectRatio: 'none' };
+    // The days are no elements, so nothing in here can take the focus from day to day. A slider is what screen readers
+    // leave the arrow keys to.
+    const slider = { role: 'slider', tabindex: '0', 'aria-label': text, 'aria-valuemin': '1', 'aria-valuemax': `${bars.length}` };
+    const today = { 'aria-valuenow': `${bars.length}`, 'aria-valuetext': bars.at(-1).text };
     return el(
       'div.days',
       null,
-      el('svg.bars', { ...box, role: 'img', 'aria-label': text, 'data-wk-days': JSON.stringify(bars.map((bar) => bar.text)) }, drawing),
+      el('svg.bars', { ...box, ...slider, ...today, 'data-wk-days': JSON.stringify(bars.map((bar) => bar.text)) }, drawing),
       el('p.scale', { 'aria-hidden': 'true' }, el('span', null, `${bars.length} days ago`), el('span.day', { 'data-wk-text': short }, short), el('span', null, 'today')),
     );
   }
 
   const SPARK = { width: 120, height: 20 };
 
-  function latencySpec({ points, least, most, text }) {
+  function latencySpec({ points, least, most, label, text }) {
     const step = SPARK.width / (points.length - 1);
     const scale = most === least ? 0 : (SPARK.height - 4) / (most - least);
     const level = (value) => (scale === 0 ? SPARK.height / 2 : SPARK.height - 2 - (value - least) * scale);
-    const d = points
-      // Without an answer there is a gap, and the line begins anew after it.
-      .map((value, n) => value !== null && `${(points[n - 1] ?? null) === null ? 'M' : 'L'}${(n * step).toFixed(1)} ${level(value).toFixed(1)}`)
-      .filter(Boolean)
-      .join('');
+    const isGap = (n) => (points[n] ?? null) === null;
+    // Without an answer there is a gap, and the line begins anew after it; one point alone is a line of no length.
+    const part = (value, n) =>
+      `${isGap(n - 1) ? 'M' : 'L'}${(n * step).toFixed(1)} ${level(value).toFixed(1)}${isGap(n - 1) && isGap(n + 1) ? 'h0' : ''}`;
+    const d = points.map((value, n) => (value === null ? '' : part(value, n))).join('');
     const box = { viewBox: `0 0 ${SPARK.width} ${SPARK.height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' };
-    return el('p.latency', null, el('span', null, 'Latency'), el('svg.spark', box, el('path', { d })), el('span', null, text));
+    return el('p.latency', null, el('span', null, label), el('span', null, text), el('svg.spark', box, el('path', { d })));
   }
 
   function careSpec({ id, label, tone, words }) {
@@ -1402,6 +1423,7 @@
     element.classList.toggle('wk-many', seen.cards.length > MANY_CARDS);
     reconcile(element, template(seen, admin));
     if (focused !== owner.activeElement && element.contains(focused)) focused.focus({ preventScroll: true });
+    for (const bars of element.querySelectorAll('.wk-bars[data-wk-day]')) sayDay(bars, Number(bars.dataset.wkDay));
   }
 
   /** Moves the ages on, without a new look at anything else. */
@@ -1414,18 +1436,31 @@
   }
 
   /** Says below the bars which day the pointer is on. */
-  function renderDay(bars, x) {
-    const days = JSON.parse(bars.dataset.wkDays);
+  function sayDayAt(bars, x) {
     const { left, width } = bars.getBoundingClientRect();
-    const day = days[Math.floor(((x - left) / width) * days.length)];
-    if (day !== undefined) sayDay(bars, day);
+    const count = Number(bars.getAttribute('aria-valuemax'));
+    const day = Math.floor(((x - left) / width) * count) + 1;
+    if (day >= 1 && day <= count) sayDay(bars, day);
   }
 
-  /** Says something about the days below their bars; without words, what stands there usually. */
-  function sayDay(bars, words) {
+  /** The day that this key leads to; null if it is none of those. As in any slider. */
+  function dayFrom(day, count, key) {
+    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -7, PageUp: 7, Home: -count, End: count };
+    return Object.hasOwn(steps, key) ? Math.min(count, Math.max(1, day + steps[key])) : null;
+  }
+
+  /** Says a day below the bars, and marks it; without one, says what stands there usually. The first has the number 1. */
+  function sayDay(bars, day = null) {
+    const days = JSON.parse(bars.dataset.wkDays);
     const said = bars.parentNode.querySelector('.wk-day');
+    const here = day ?? days.length;
+    if (day === null) delete bars.dataset.wkDay;
+    else bars.dataset.wkDay = day;
+    bars.setAttribute('aria-valuenow', here);
+    bars.setAttribute('aria-valuetext', days[here - 1]);
+    bars.parentNode.style.setProperty('--wk-day', (here - 0.5) / days.length);
     // The node is kept, for the next refresh knows it.
-    if (said?.firstChild) said.firstChild.data = words ?? said.dataset.wkText;
+    if (said?.firstChild) said.firstChild.data = day === null ? said.dataset.wkText : days[here - 1];
   }
 
   /** The tab's icon: a sign besides its colour. */
@@ -1810,16 +1845,28 @@
         find().value = '';
         this.look();
       });
+      const here = (bars) => Number(bars.getAttribute('aria-valuenow'));
       const point = ({ target, clientX }) => {
         const bars = target.closest('.wk-bars');
-        if (bars !== null) renderDay(bars, clientX);
+        if (bars !== null) sayDayAt(bars, clientX);
       };
       on(element, 'pointermove', point);
       // A finger only touches; what it touched stays when it goes.
       on(element, 'pointerdown', point);
       on(element, 'pointerout', ({ target, pointerType }) => {
         const bars = target.closest('.wk-bars');
-        if (bars !== null && pointerType !== 'touch') sayDay(bars);
+        if (bars !== null && pointerType !== 'touch' && !bars.matches(':focus-visible')) sayDay(bars);
+      });
+      // Whoever came with a pointer has said already which day is meant.
+      on(element, 'focusin', ({ target }) => target.matches('.wk-bars:focus-visible') && sayDay(target, here(target)));
+      on(element, 'focusout', ({ target }) => target.matches('.wk-bars') && sayDay(target));
+      on(element, 'keydown', (event) => {
+        const { target: bars, key } = event;
+        if (!bars.matches('.wk-bars') || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+        const day = dayFrom(here(bars), Number(bars.getAttribute('aria-valuemax')), key);
+        if (day === null) return;
+        event.preventDefault();
+        sayDay(bars, day);
       });
       if (!this.page) return;
       on(element.ownerDocument, 'keydown', (event) => {
@@ -1981,7 +2028,7 @@
 
   if (typeof window === 'undefined') {
     // The tests: a page may well have a variable of the name `module`.
-    module.exports = { view, pause, ageOf, documentIn, duration, filterOf, hashOf, remember };
+    module.exports = { view, pause, ageOf, dayFrom, documentIn, duration, filterOf, hashOf, remember };
   } else if (window.wellkeep === undefined) {
     // The script stands at BASE/static/status.js.
     const base = new URL('..', document.currentScript?.src ?? document.baseURI).href;

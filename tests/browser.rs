@@ -46,7 +46,8 @@ fn with_uptime(mut document: Value) -> Value {
     document
 }
 
-/// 90 days up to the fixture's own: half of them before the monitor was there, two with failures, one stopped.
+/// 90 days up to the fixture's own: half of them before the monitor was there, two with failures, one stopped. And how fast
+/// it answered in the last 24 hours.
 fn ninety_days(key: &str) -> Value {
     let today: jiff::civil::Date = "2026-11-23".parse().expect("a date");
     let day = |ago: i32| {
@@ -63,7 +64,11 @@ fn ninety_days(key: &str) -> Value {
     let days: Vec<Value> = (0..90).rev().map(day).collect();
     let month = json!({"incidents": 3, "mean_time_to_detect_s": 12.5, "mean_time_to_recover_s": 64.0, "heals": 2, "restarts": 1,
         "restarts_an_hour": 0.01});
+    // Nobody looked in the first two hours, and nothing answered in one; before that gap one hour stands alone.
+    let hours_ms: Vec<Option<u32>> =
+        (0..24).map(|hour| (![0, 1, 9, 11].contains(&hour)).then_some(30 + hour * 7 % 19)).collect();
     json!({"key": key, "days": days, "hours": [], "transitions": [], "incidents": [],
+        "latency": {"mean_ms": 41, "max_ms": 180, "hours_ms": hours_ms},
         "failures": {"24h": {"incidents": 0, "heals": 0, "restarts": 0}, "7d": {"incidents": 0, "heals": 0, "restarts": 0}, "30d": month}})
 }
 
@@ -105,6 +110,10 @@ fn screenshot(browser: &Browser, name: &str) {
     std::fs::create_dir_all(&folder).expect("a folder under target/");
     browser.screenshot(&folder.join(format!("{name}.png")));
 }
+
+/// Keys, as WebDriver calls them.
+const TAB: &str = "\u{e004}";
+const LEFT: &str = "\u{e012}";
 
 const LOADED: &str = "return document.querySelectorAll('.wk-card').length > 0";
 const GREEN: &str = "return document.querySelectorAll('[data-wk-tone=good]').length";
@@ -555,6 +564,15 @@ fn what_was_is_drawn_and_no_day_that_nobody_watched_is_green() {
     // The green path begins with the first day that was watched for most of it: the 42nd.
     let green = browser.run("return document.querySelector('.wk-bar-good').getAttribute('d')");
     assert!(green.as_str().unwrap().starts_with("M164 "), "{green}");
+    let latency =
+        browser.run("return document.querySelector('.wk-latency').innerText.replace(/\\s+/g, ' ').trim()");
+    assert_eq!(
+        latency, "Latency, last 24 h: 41 ms, at most 180 ms",
+        "before this page has seen a second look"
+    );
+    let line = browser
+        .run("return document.querySelector('.wk-spark path').getAttribute('d').match(/[MLh]/g).join('')");
+    assert!(line.as_str().unwrap().starts_with("MLLLLLLMhMLLLLLLLLLLL"), "{line}");
     let words = browser.run("return document.querySelector('.wk-incidents').innerText.replace(/\\s+/g, ' ')");
     let words = words.as_str().unwrap();
     for part in
@@ -569,6 +587,45 @@ fn what_was_is_drawn_and_no_day_that_nobody_watched_is_green() {
     browser.wait_until("return document.querySelector('.wk-banner').dataset.wkTone === 'old'");
     let fill = "return new Set([...document.querySelectorAll('.wk-bar-good')].map(e => getComputedStyle(e).fill)).has(getComputedStyle(document.querySelector('.wk-past-when')).color)";
     assert_eq!(browser.run(fill), true, "over old data nothing is green");
+    assert_quiet(&browser);
+}
+
+#[test]
+fn the_keyboard_reaches_each_of_the_90_days_and_a_refresh_leaves_it_there() {
+    let Some(browser) = browser() else { return };
+    let site = site_with_past(every_state());
+    for (dark, scheme) in [(false, "light"), (true, "dark")] {
+        browser.view_as(1280, 900, dark);
+        browser.open(&site.url("/"));
+        browser.wait_until("return document.querySelector('.wk-card .wk-bars') !== null");
+        let bars = "const bars = document.querySelector('.wk-bars')";
+        let said = || {
+            browser.run(&format!(
+                "{bars}; return [bars.parentNode.querySelector('.wk-day').textContent, bars.getAttribute('aria-valuenow'), \
+                 bars.getAttribute('aria-valuetext') === bars.parentNode.querySelector('.wk-day').textContent]"
+            ))
+        };
+        assert_eq!(said(), json!(["2 days with failures", "90", false]));
+        // The page's own way to it: by the tab key.
+        for _ in 0..40 {
+            if browser.run("return document.activeElement.matches('.wk-bars')") == true {
+                break;
+            }
+            browser.press(TAB);
+        }
+        assert_eq!(said(), json!(["2026-11-23: no failure", "90", true]));
+        (0..5).for_each(|_| browser.press(LEFT));
+        assert_eq!(said(), json!(["2026-11-18: on hold or stopped", "85", true]));
+        browser.run("document.activeElement.scrollIntoView({block: 'center'})");
+        screenshot(&browser, &format!("day-by-keyboard-{scheme}"));
+        browser.run("document.querySelector('[data-wellkeep]').wellkeep.draw()");
+        assert_eq!(said(), json!(["2026-11-18: on hold or stopped", "85", true]), "drawn anew");
+        let outline =
+            browser.run("return getComputedStyle(document.activeElement.closest('.wk-days')).outlineWidth");
+        assert_eq!(outline, "3px", "the focus shows");
+        browser.press(TAB);
+        assert_eq!(said(), json!(["2 days with failures", "90", false]));
+    }
     assert_quiet(&browser);
 }
 

@@ -19,7 +19,7 @@ const ALL: usize = 1000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    sudo wellkeep history web             its uptime, failures, changes of state and incidents\n  \
+    sudo wellkeep history web             its uptime, latency, failures, changes and incidents\n  \
     sudo wellkeep history -n 3          the latest three of all services\n  \
     sudo wellkeep history web --evidence | less\n  \
     sudo wellkeep history web --json | jq '.[] | {began, cause, outcome}'\n\n\

@@ -5,7 +5,7 @@ use super::words::{clock, counted, span};
 use crate::status::history::{Failing, History, Uptime, Window};
 use crate::status::{Timestamp, Transition};
 
-/// Uptime, failures and at most `limit` changes of state; nothing of what is not known. `as_of` is there when the monitor does
+/// Uptime, latency, failures and at most `limit` changes of state; nothing of what is not known. `as_of` is there when the monitor does
 /// not write any more: when it last did, and why that is no news of now.
 pub(super) fn summary(
     history: &History,
@@ -28,6 +28,9 @@ pub(super) fn summary(
         if let Some((at, _)) = as_of {
             row("", &format!("as of {}, the monitor has not written since", clock(at, now)));
         }
+    }
+    if let Some(latency) = &history.latency {
+        row("latency", &format!("24h {} ms on average, at most {} ms", latency.mean_ms, latency.max_ms));
     }
     let failures =
         [("24h", &history.failures.day), ("7d", &history.failures.week), ("30d", &history.failures.month)];
@@ -101,7 +104,7 @@ mod tests {
             "mean_time_to_detect_s": 12.4, "mean_time_to_recover_s": 95.0});
         let none = json!({"incidents": 0, "heals": 0, "restarts": 0});
         let history: History = serde_json::from_value(json!({"key": "web", "days": [], "hours": [],
-            "failures": {"24h": none, "7d": failing, "30d": failing},
+            "latency": {"mean_ms": 12, "max_ms": 80, "hours_ms": [null, 12]}, "failures": {"24h": none, "7d": failing, "30d": failing},
             "transitions": [{"at": at("11:00:00"), "from": "up", "to": "down", "reason": "http: answered 503"}],
             "incidents": []}))
         .unwrap();
@@ -113,6 +116,7 @@ mod tests {
         let told = summary(&history, Some(&uptime), None, 10, at("12:00:00"));
         for line in [
             "uptime    1h unknown, 24h 99.931 %, 7d 100 % (of the 50 % known), 30d 100 %, 90d 90 %\n",
+            "latency   24h 12 ms on average, at most 80 ms\n",
             "failures  7d: 2 incidents, 1 heal, 3 restarts by systemd (0.17 an hour); found after 12s on average; \
              well again after 1m 35s on average\n",
             "changed   11:00:00 UTC  up -> down: http: answered 503\n",
@@ -124,7 +128,8 @@ mod tests {
         let told = summary(&history, Some(&uptime), dead, 10, at("12:00:00"));
         assert!(told.contains("STALE: the monitor has not written for 30m."), "{told}");
         assert!(told.contains("  as of 11:30:00 UTC, the monitor has not written since\n"), "{told}");
-        let nothing = History { failures: Default::default(), transitions: Vec::new(), ..history };
+        let nothing =
+            History { latency: None, failures: Default::default(), transitions: Vec::new(), ..history };
         assert_eq!(summary(&nothing, None, None, 10, at("12:00:00")), "");
     }
 }

@@ -1,14 +1,15 @@
-//! What is remembered of a service, bounded: its latest changes of state, and how long it was well, by hour and day.
+//! What is remembered of a service, bounded: its latest changes of state, how long it was well, by hour and day, and how
+//! fast it answered in the last hours.
 //!
 //! The monotonic clock says how much time went by, the wall clock only in which hour. What nobody watched is not booked
 //! at all, and so unknown: time without a monitor, of a monitor that hung, of a machine that slept. After 90 days all this
-//! takes 5 KB for a service.
+//! takes 6 KB for a service.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::status::history::{
-    Account, Counted, DAY_MS, DAYS, Day, HOUR_MS, Past, SLOT_MS, ServiceDay, Tally, Window,
+    Account, Counted, DAY_MS, DAYS, Day, HOUR_MS, Latencies, Past, SLOT_MS, ServiceDay, Tally, Window,
 };
 use crate::status::{STALE_AFTER_S, State, Timestamp, Transition, Uptime};
 
@@ -37,6 +38,7 @@ pub(super) struct History {
     slots: Account,
     hours: Account,
     days: Account,
+    latencies: Latencies,
     /// Up to then all is booked, by the wall clock. Within a stretch of watching that has no leap, both clocks agree.
     booked: Timestamp,
 }
@@ -50,6 +52,7 @@ impl History {
             // Yesterday's are written down once more after midnight.
             hours: Account::new(HOUR_MS, 48),
             days: Account::new(DAY_MS, DAYS),
+            latencies: Latencies::new(24),
             booked: now.wall,
         }
     }
@@ -93,6 +96,11 @@ impl History {
         }
     }
 
+    /// It answered, and that took so long.
+    pub(super) fn measured(&mut self, now: Now, ms: u64) {
+        self.latencies.measured(now.wall, ms);
+    }
+
     /// The windows, up to what is booked.
     pub(super) fn uptime(&self) -> Uptime {
         let until = self.booked;
@@ -110,11 +118,15 @@ impl History {
     }
 
     /// What is known of a day; none if that is nothing.
-    fn day(&self, key: &str, day: i32, is_today: bool) -> Option<ServiceDay> {
+    fn day(&self, key: &str, day: i32, now: Now) -> Option<ServiceDay> {
+        let is_today = day == Day::number_of(now.wall);
         let hours = self.hours.range(24 * day, 24 * (day + 1));
         let slots = self.slots.range(i32::MIN, i32::MAX).filter(|_| is_today);
         let worst = self.days.range(day, day + 1).find_map(|(_, tally)| tally.worst);
-        Some(ServiceDay::of(key, worst, day, hours, slots)).filter(|day| !day.hours.is_empty())
+        let latency = self.latencies.hours(now.wall).filter(|_| is_today);
+        let day = ServiceDay::of(key, worst, day, hours, slots).with_latency(latency);
+        // Right after midnight nothing is booked yet, and yesterday's line does not have the latency any more.
+        (!day.hours.is_empty() || !day.latency.is_empty()).then_some(day)
     }
 
     fn recall(&mut self, day: i32, past: &ServiceDay, today: i32) {
@@ -126,6 +138,9 @@ impl History {
             self.days.merge(day, Tally { worst: past.worst, ..tally });
         }
         past.slots().for_each(|(number, tally)| self.slots.merge(number, tally));
+        // A later day is of a clock that was ahead.
+        let latency = past.latency().filter(|_| (today - 1..=today).contains(&day));
+        latency.for_each(|(hour, latency)| self.latencies.recall(hour, latency));
     }
 }
 
@@ -206,7 +221,7 @@ impl Engine {
         numbers.insert(today);
         let of = |number: i32| {
             let services = self.services.iter().map(|service| (&service.config.key, &service.history));
-            let day = |(key, history): (&String, &History)| history.day(key, number, number == today);
+            let day = |(key, history): (&String, &History)| history.day(key, number, now);
             Day { number, services: services.filter_map(day).collect() }
         };
         numbers.into_iter().map(of).filter(|day| !day.services.is_empty()).collect()

@@ -502,6 +502,7 @@ impl Engine {
         }
         let failures = check.failures();
         let report = explain(report, service, &mut self.save);
+        service.note_latency(now, of, &report);
         let check = &mut service.checks[of];
         self.publishing.has_news |= check.take(report, &service.config.timing, now.mono);
         let restarts = check.restarts().filter(|noticed| *noticed == now.mono).count();

@@ -76,7 +76,7 @@ pub(super) struct World {
     /// What else a check's reports say: (running for, restarts).
     pub(super) extras: BTreeMap<&'static str, (Option<Duration>, Option<u32>)>,
     /// What a check's reports hold, if not what is known before the first.
-    details: BTreeMap<&'static str, Detail>,
+    pub(super) details: BTreeMap<&'static str, Detail>,
     pub(super) in_flight: BTreeMap<(Duration, ProbeId), Report>,
     /// When which probe was started.
     pub(super) started: Vec<(Duration, ProbeId)>,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::config::Service as ServiceConfig;
-use crate::probe::{Results, Verdict};
+use crate::probe::{Report, Results, Verdict};
 use crate::status::history::Counted;
 use crate::status::{BelievedMemory, Hold, Mode, Service, ServiceMemory, State, Timestamp, Transition};
 
@@ -220,6 +220,16 @@ impl Watched {
         // Until then it was what it was believed to be.
         self.book(now);
         self.failing_since = fails.then(|| self.failing_since.unwrap_or(now.wall));
+    }
+
+    /// Notes how fast it answered, if it is this check that says so: the HTTP check, or the port check of a service without
+    /// one. Both in one line would be a line of neither.
+    pub(super) fn note_latency(&mut self, now: Now, of: usize, report: &Report) {
+        let has_http = self.checks.iter().any(|check| check.kind() == "http");
+        let tells = self.checks[of].kind() == if has_http { "http" } else { "port" };
+        if let Some(ms) = report.latency_ms().filter(|_| tells) {
+            self.history.measured(now, ms);
+        }
     }
 
     /// Books the time until now. While it fails and that is not confirmed, nobody knows what that time was: it is booked

@@ -140,6 +140,16 @@ impl Report {
     pub fn new(outcome: Outcome, detail: Detail) -> Report {
         Report { outcome, detail, running_for: None, restarts: None, steps: Vec::new() }
     }
+
+    /// How fast the service answered, in milliseconds, where the check measures that. None of a probe that did not pass:
+    /// what failed may have taken as long as its timeout, or no time at all.
+    pub fn latency_ms(&self) -> Option<u64> {
+        match (&self.outcome, &self.detail) {
+            (Outcome::Pass { .. }, Detail::Http(detail)) => detail.latency_ms,
+            (Outcome::Pass { .. }, Detail::Port(detail)) => detail.latency_ms,
+            _ => None,
+        }
+    }
 }
 
 /// One step of a probe.

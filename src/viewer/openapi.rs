@@ -60,8 +60,8 @@ pub(super) fn document() -> Value {
         ))),
         "/api/history/{key}": either(keyed(get(
             "The past of one service",
-            "90 days and 24 hours of uptime, failures, changes of state and incidents, with the viewer's word on top. What is \
-             not `known` nobody watched: it is neither up nor down.",
+            "90 days and 24 hours of uptime, the latency of each of those hours, failures, changes of state and incidents, with \
+             the viewer's word on top. What is not `known` nobody watched: it is neither up nor down.",
             json!({
                 "200": tagged("The past.", json!({ "allOf": [word, history] })),
                 "404": problem(schemas, "No service has this key."),

@@ -125,7 +125,8 @@ struct PublicIncident {
 // must be decided about.
 
 impl From<History> for PublicHistory {
-    fn from(History { key, days, hours, failures: _, transitions, incidents }: History) -> PublicHistory {
+    fn from(history: History) -> PublicHistory {
+        let History { key, days, hours, latency: _, failures: _, transitions, incidents } = history;
         PublicHistory {
             key,
             days: days.into_iter().map(Into::into).collect(),

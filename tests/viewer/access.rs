@@ -52,7 +52,8 @@ fn write_past(stage: &Stage) {
     let folder = stage.folder.path().join("history");
     std::fs::create_dir(&folder).unwrap();
     // The key comes first: by that a reader tells whose line it is.
-    let day = r#"{"service":"db","worst":"down","hours":[[0,1,1800,1800,0,7,9]]}"#;
+    let day =
+        r#"{"service":"db","worst":"down","hours":[[0,1,1800,1800,0,7,9]],"latency":[[489312,60,45,46]]}"#;
     std::fs::write(folder.join("2025-10-27.jsonl"), format!("{day}\n")).unwrap();
     let change = r#"{"service":"db","at":"2025-10-27T00:00:20Z","from":"up","to":"down""#;
     std::fs::write(folder.join("transitions.jsonl"), format!("{change},\"reason\":\"{DETAIL}\"}}\n"))
@@ -235,6 +236,7 @@ fn of_the_past_everybody_sees_uptime_states_and_how_long_it_took_and_no_word_of_
     // Who is let in sees the rest of it.
     let whole = viewer.get_with("/api/history/db", &bearer(TOKEN)).json();
     assert_eq!((&whole["days"][89]["restarts"], &whole["failures"]["24h"]["heals"]), (&json!(7), &json!(9)));
+    assert_eq!(whole["latency"]["mean_ms"], 45);
     assert_eq!(
         (&whole["transitions"][0]["reason"], &whole["incidents"][0]["cause"]),
         (&json!(DETAIL), &json!(DETAIL))

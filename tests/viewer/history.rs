@@ -10,12 +10,15 @@ pub(crate) fn stage() -> Stage {
     let folder = stage.folder.path().join("history");
     std::fs::create_dir(&folder).unwrap();
     let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
+    // The number of the hour that begins at noon.
+    let noon = 489_324;
     write("2025-10-26.jsonl", "{\"service\":\"web\",\"worst\":\"up\",\"hours\":[[0,24,3600]]}\n".into());
     write(
         "2025-10-27.jsonl",
         "half a li\n{\"service\":\"we\",\"hours\":[[0,12,0,3600]]}\n\
-         {\"service\":\"web\",\"worst\":\"down\",\"hours\":[[0,11,3600],[11,1,1800,1800,0,2,1]]}\n"
-            .into(),
+         {\"service\":\"web\",\"worst\":\"down\",\"hours\":[[0,11,3600],[11,1,1800,1800,0,2,1]]"
+            .to_owned()
+            + &format!(",\"latency\":[[{},100,7,9],[{},300,10,12,100,30,80]]}}\n", noon - 24, noon - 2),
     );
     let change = |service: &str, at: &str, to: &str| {
         format!("{{\"service\":\"{service}\",\"at\":\"{at}\",\"from\":\"unknown\",\"to\":\"{to}\"}}\n")
@@ -57,6 +60,15 @@ fn the_past_of_a_service_has_its_days_hours_failures_changes_and_incidents() {
     let hours = past["hours"].as_array().unwrap();
     assert_eq!(hours.len(), 24);
     assert_eq!((&hours[22]["ratio"], &hours[23]["known"]), (&json!(0.5), &json!(0.0)));
+    let latency = &past["latency"];
+    assert_eq!(
+        (&latency["mean_ms"], &latency["max_ms"]),
+        (&json!(15), &json!(80)),
+        "of each probe, not of each hour"
+    );
+    let mut hours_ms = vec![Value::Null; 24];
+    (hours_ms[21], hours_ms[22]) = (json!(10), json!(30));
+    assert_eq!(latency["hours_ms"], json!(hours_ms), "the one before yesterday's noon is over");
     assert_eq!(
         past["failures"]["24h"],
         json!({"incidents": 1, "mean_time_to_detect_s": 20.0, "mean_time_to_recover_s": 1800.0, "heals": 1,
@@ -94,6 +106,7 @@ fn without_a_past_it_is_empty_and_never_up() {
         past["days"].as_array().unwrap().iter().all(|day| day.get("ratio").is_none() && day["known"] == 0.0)
     );
     assert_eq!(past["failures"]["30d"], json!({"incidents": 0, "heals": 0, "restarts": 0}));
+    assert_eq!(past.get("latency"), None);
     assert_eq!(viewer.get("/api/incidents").json()["incidents"], json!([]));
 }
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 
-const { view, duration, filterOf, hashOf, remember } = createRequire(import.meta.url)('../../static/status.js');
+const { view, dayFrom, duration, filterOf, hashOf, remember } = createRequire(import.meta.url)('../../static/status.js');
 const fixture = readFileSync(new URL('every-state.json', import.meta.url), 'utf8');
 
 /** A document that the viewer vouches for, with these services: `{key: {state, ...}}`. */
@@ -599,6 +599,45 @@ test('the latency is what this page has seen, with a gap where there was no answ
   assert.equal(seen.get('a').points.length, 60);
   remember(seen, {});
   assert.equal(seen.size, 0, 'what is no longer watched is forgotten');
+});
+
+test('the latency is that of the HTTP check, and of the port only where there is none', () => {
+  const seen = new Map();
+  const look = (at, checks) => remember(seen, { a: { last_checked: at, ...checks } });
+  look('1', { http: { ok: true, latency_ms: 40 }, port: { ok: true, latency_ms: 1 } });
+  look('2', { http: { ok: false }, port: { ok: true, latency_ms: 1 } });
+  look('3', { http: null, port: { ok: true, latency_ms: 1 } });
+  look('4', { http: { ok: true }, systemd: { latency_ms: 9 } });
+  assert.deepEqual(seen.get('a').points, [40, null, 1, null]);
+});
+
+test('the latency begins with the last 24 hours and goes on with what this page has seen', () => {
+  const hours_ms = Array.from({ length: 24 }, (_, n) => (n < 20 ? null : n));
+  const told = (latency, seen = []) =>
+    view(documentOf({ a: up }), 2, { past: new Map([['a', { latency }]]), latencies: new Map([['a', seen]]) }).cards[0].latency;
+  const past = { hours_ms, mean_ms: 21, max_ms: 80 };
+  assert.deepEqual(told(past), { points: hours_ms, least: 20, most: 23, label: 'Latency, last 24 h:', text: '21 ms, at most 80 ms' });
+  assert.deepEqual(told(past, [90, null, 9]), {
+    points: [...hours_ms, 90, null, 9],
+    least: 9,
+    most: 90,
+    label: 'Latency, last 24 h:',
+    text: '21 ms, at most 90 ms',
+  });
+  assert.equal(told(past, Array(60).fill(5)).points.length, 36, 'the hours stay the larger part');
+  const few = { ...past, hours_ms: hours_ms.map((ms, n) => (n < 22 ? null : ms)) };
+  assert.equal(told(few), null, 'two hours are no line');
+  assert.deepEqual([told(few, [1, 2, 3]).label, told(few, [1, 2, 3]).text], ['Latency:', '1 ms to 3 ms in 3 checks seen']);
+  for (const wrong of [null, [], { hours_ms: 'x' }, { hours_ms: ['1', {}, null, NaN] }, { hours_ms }]) assert.equal(told(wrong), null);
+});
+
+test('the arrow keys lead from day to day and not out of them', () => {
+  const to = (day, ...keys) => keys.map((key) => dayFrom(day, 90, key));
+  assert.deepEqual(to(50, 'ArrowLeft', 'ArrowRight', 'ArrowDown', 'ArrowUp'), [49, 51, 49, 51]);
+  assert.deepEqual(to(50, 'PageDown', 'PageUp', 'Home', 'End'), [43, 57, 1, 90]);
+  assert.deepEqual(to(1, 'ArrowLeft', 'PageDown', 'Home'), [1, 1, 1]);
+  assert.deepEqual(to(90, 'ArrowRight', 'PageUp', 'End'), [90, 90, 90]);
+  assert.deepEqual(to(50, 'Tab', 'Enter', 'toString'), [null, null, null]);
 });
 
 test('an open incident has its steps, and past ones their cause, their times and what was done', () => {

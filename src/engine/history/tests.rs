@@ -1,10 +1,12 @@
 use std::time::Duration;
 
-use super::super::stories::{World, cannot_tell, config, fails, fails_as, identity, passes, service};
+use super::super::stories::{
+    World, cannot_tell, config, fails, fails_as, http_check, identity, passes, port_check, service,
+};
 use super::super::{Event, Now, ServiceConfig};
 use super::*;
 use crate::config::Timing;
-use crate::probe::Failure;
+use crate::probe::{Detail, Failure, http, port};
 use crate::status::Hold;
 use crate::status::history::Window;
 
@@ -368,4 +370,98 @@ fn each_of_the_five_windows_tells_its_own_time_and_no_other() {
     for (place, ratio) in ratios.iter().enumerate() {
         assert!(ratios[..place].iter().all(|other| (other - ratio).abs() > 0.01), "{ratios:?}");
     }
+}
+
+/// From now on the port accepts after so many milliseconds, and the HTTP check is answered after so many.
+fn answers_within(world: &mut World, port_ms: u64, http_ms: u64) {
+    let http = http::Detail { latency_ms: Some(http_ms), ..http::Detail::default() };
+    let port = port::Detail { latency_ms: Some(port_ms), ..port::Detail::default() };
+    world.details.extend([("http", Detail::Http(http)), ("port", Detail::Port(port))]);
+}
+
+/// What is written down of how fast it answered: (day of the file, hour since the start, probes, mean, most).
+fn latency(world: &mut World) -> Vec<(i32, i32, u32, u32, u32)> {
+    let now = world.now();
+    let days = world.engine.history(now);
+    let of = |day: &Day| {
+        let hours: Vec<_> = day.services.iter().flat_map(ServiceDay::latency).collect();
+        let number = day.number;
+        hours.into_iter().map(move |(hour, latency)| {
+            (number, hour, latency.probes, latency.mean_ms().unwrap(), latency.max_ms)
+        })
+    };
+    days.iter().flat_map(of).collect()
+}
+
+#[test]
+fn an_hour_has_the_mean_and_the_slowest_of_the_probes_that_passed() {
+    let mut world = world();
+    answers_within(&mut world, 10, 0);
+    world.pass(30.0 * MINUTE);
+    answers_within(&mut world, 30, 0);
+    world.pass(30.0 * MINUTE);
+    answers_within(&mut world, 3000, 0);
+    world.answer("web", "port", fails()).pass(30.0 * MINUTE);
+    world.answer("web", "port", cannot_tell()).pass(90.0 * MINUTE);
+    answers_within(&mut world, 7, 0);
+    world.answer("web", "port", passes()).pass(HOUR);
+    let [(0, 0, 60..=63, 19..=21, 30), (0, 3, 60..=63, 7, 7)] = latency(&mut world)[..] else {
+        panic!("two hours, and no failure in them: {:?}", latency(&mut world))
+    };
+}
+
+#[test]
+fn the_latency_is_that_of_the_http_check_also_while_that_fails_and_the_ports_where_there_is_none() {
+    for (checks, wanted) in [(vec![port_check(), http_check()], 40), (vec![port_check()], 1)] {
+        let mut world = World::of(vec![ServiceConfig { checks, ..service("web") }]);
+        answers_within(&mut world, 1, 40);
+        world.pass(5.0 * MINUTE).answer("web", "http", fails()).pass(5.0 * MINUTE);
+        let [(0, 0, _, mean, most)] = latency(&mut world)[..] else { panic!("one hour") };
+        assert_eq!((mean, most), (wanted, wanted));
+    }
+}
+
+#[test]
+fn the_latency_of_an_hour_goes_on_under_the_next_monitor() {
+    let mut world = world();
+    answers_within(&mut world, 10, 0);
+    world.pass(20.0 * MINUTE);
+    let mut next = restarted(world, 60.0);
+    answers_within(&mut next, 40, 0);
+    next.pass(10.0 * MINUTE);
+    let [(0, 0, 30..=33, 19..=21, 40)] = latency(&mut next)[..] else { panic!("{:?}", latency(&mut next)) };
+}
+
+#[test]
+fn only_the_file_of_today_has_the_latency_and_it_has_that_of_yesterday_too_from_midnight_on() {
+    let mut world = world();
+    answers_within(&mut world, 10, 0);
+    world.pass(2.0 * DAY - 1.0);
+    for _ in 0..3 {
+        let told = latency(&mut world);
+        let hours: Vec<i32> = told.iter().map(|hour| hour.1).collect();
+        let now = (world.now().wall.as_millis() / HOUR_MS) as i32;
+        // Right after midnight nothing was measured yet in the hour that is under way.
+        assert!(hours.len() >= 23 && hours.iter().all(|hour| (now - 23..=now).contains(hour)), "{told:?}");
+        assert!(told.iter().all(|hour| hour.0 == now / 24), "{told:?}");
+        world.pass(1.0);
+    }
+}
+
+#[test]
+fn days_of_a_clock_that_was_ahead_hide_no_latency_of_now() {
+    let mut world = world();
+    answers_within(&mut world, 10, 0);
+    world.pass(HOUR);
+    let now = world.now();
+    let mut days = world.engine.history(now);
+    set_clock(&mut world, 30.0 * DAY);
+    // As many hours as are kept.
+    world.pass(DAY + 0.5 * HOUR);
+    let now = world.now();
+    days.extend(world.engine.history(now));
+    set_clock(&mut world, -31.0 * DAY - 0.5 * HOUR);
+    let memory = crate::status::Memory::default();
+    let mut next = started_again(&world, 0.0, &Past { days, transitions: Vec::new() }, &memory);
+    assert!(latency(&mut next).iter().any(|hour| hour.1 == 0), "{:?}", latency(&mut next));
 }

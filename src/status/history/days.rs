@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::tally::worse;
-use super::{Account, DAY_MS, DAYS, HOUR_MS, SLOT_MS, Tally};
+use super::{Account, DAY_MS, DAYS, HOUR_MS, Latencies, Latency, SLOT_MS, Tally};
 use crate::status::{State, Timestamp, Transition};
 
 /// One day of UTC: the content of `history/2026-11-23.jsonl`, a line for each service.
@@ -65,7 +65,16 @@ pub struct ServiceDay {
     /// The last hour in slots of five minutes, by their number since 1970, for the window of an hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<Run>,
+    /// How fast it answered in the last 24 hours: those of yesterday, too, so that earlier files need not have any. An
+    /// older reader passes this field over, and an older monitor leaves it out when it writes the day anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latency: Vec<Pace>,
 }
+
+/// How fast it answered in hours in a row: the number since 1970 of the first, and of each of them how many probes passed,
+/// the mean of what they took and the most that one did, in ms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace(Vec<i32>);
 
 /// What one line knows of equal hours in a row: the first, how many, and of each of them: seconds up, seconds down, seconds
 /// not counted, restarts, heals. Zeros at the end are left out, so a day without trouble is `[0,24,3600]`.
@@ -85,7 +94,19 @@ impl ServiceDay {
         slots: impl Iterator<Item = (i32, Tally)>,
     ) -> ServiceDay {
         let hours = hours.map(|(number, tally)| (number - 24 * day, tally));
-        ServiceDay { service: service.to_owned(), worst, hours: runs(hours), slots: runs(slots) }
+        ServiceDay {
+            service: service.to_owned(),
+            worst,
+            hours: runs(hours),
+            slots: runs(slots),
+            latency: Vec::new(),
+        }
+    }
+
+    /// The same with how fast it answered, in hours by their number since 1970 and in that order.
+    #[must_use]
+    pub fn with_latency(self, hours: impl Iterator<Item = (i32, Latency)>) -> ServiceDay {
+        ServiceDay { latency: paces(hours), ..self }
     }
 
     /// Its hours by their number in the day, 0 to 23.
@@ -102,6 +123,11 @@ impl ServiceDay {
     /// Its slots by their number since 1970.
     pub fn slots(&self) -> impl Iterator<Item = (i32, Tally)> {
         self.slots.iter().flat_map(|run| run.tallies(SLOT_MS))
+    }
+
+    /// How fast it answered, in hours by their number since 1970.
+    pub fn latency(&self) -> impl Iterator<Item = (i32, Latency)> {
+        self.latency.iter().flat_map(Pace::hours)
     }
 
     fn join(&mut self, old: &ServiceDay) {
@@ -155,6 +181,34 @@ fn runs(tallies: impl Iterator<Item = (i32, Tally)>) -> Vec<Run> {
     runs
 }
 
+impl Pace {
+    fn hours(&self) -> impl Iterator<Item = (i32, Latency)> {
+        let (first, hours) = self.0.split_first().unwrap_or((&0, &[]));
+        let latency = |hour: &[i32]| {
+            let field = |place: usize| hour[place].max(0).unsigned_abs();
+            let (probes, mean_ms, max_ms) = (field(0), field(1), field(2));
+            Latency { probes, sum_ms: mean_ms.saturating_mul(probes), max_ms }
+        };
+        (*first..=i32::MAX).zip(hours.chunks_exact(3).map(latency)).filter(|(_, latency)| latency.probes > 0)
+    }
+}
+
+fn paces(hours: impl Iterator<Item = (i32, Latency)>) -> Vec<Pace> {
+    let mut paces: Vec<Pace> = Vec::new();
+    let mut next = None;
+    for (number, latency) in hours {
+        let Some(mean_ms) = latency.mean_ms() else { continue };
+        let fields =
+            [latency.probes, mean_ms, latency.max_ms].map(|field| i32::try_from(field).unwrap_or(i32::MAX));
+        match paces.last_mut() {
+            Some(last) if next == Some(number) => last.0.extend(fields),
+            _ => paces.push(Pace([number].into_iter().chain(fields).collect())),
+        }
+        next = number.checked_add(1);
+    }
+    paces
+}
+
 /// The parts of a tally in seconds. They are rounded so that their sum is the sum's: an hour has 3,600 of them.
 fn whole_seconds(tally: &Tally) -> [i32; 3] {
     let seconds = |ms: u32| (ms.saturating_add(500) / 1000) as i32;
@@ -178,6 +232,7 @@ pub struct Past {
 pub struct ServicePast {
     pub(super) hours: Account,
     pub(super) days: Account,
+    pub(super) latencies: Latencies,
     /// Its latest changes of state, oldest first.
     pub transitions: Vec<Transition>,
 }
@@ -188,6 +243,7 @@ impl Default for ServicePast {
         ServicePast {
             hours: Account::new(HOUR_MS, 24 * DAYS),
             days: Account::new(DAY_MS, DAYS + 1),
+            latencies: Latencies::new(24 * DAYS),
             transitions: Vec::new(),
         }
     }
@@ -202,6 +258,7 @@ impl ServicePast {
                     self.hours.merge(24 * day.number + hour, tally);
                 }
                 self.take_sum(day.number, service.sum());
+                service.latency().for_each(|(hour, latency)| self.latencies.recall(hour, latency));
             }
         }
         let own = piece.transitions.into_iter().filter(|(service, _)| service == key);

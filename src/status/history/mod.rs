@@ -1,12 +1,15 @@
 //! What was: how long each service was well, by hour and by day, how often it failed, and what was done about it.
 //!
-//! - `tally`: time by what it counts as, and sums of it. `days`: the shape of the files below `history/`.
+//! - `tally`: time by what it counts as, and sums of it. `latency`: how fast it answered. `days`: the shape of the files
+//!   below `history/`.
 //! - here: what readers get of it, in the document (`uptime`) and from `/api/history/KEY`.
 
 mod days;
+mod latency;
 mod tally;
 
 pub use days::{Day, Past, ServiceDay, ServicePast};
+pub use latency::{Latencies, Latency};
 pub use tally::{Account, Counted, Tally, Total};
 
 use schemars::JsonSchema;
@@ -100,6 +103,9 @@ pub struct History {
     pub days: Vec<Bar>,
     /// The last 24 hours, oldest first, the one that is under way last.
     pub hours: Vec<Bar>,
+    /// How fast it answered in those hours. Absent when that was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyOfHours>,
     /// How often it failed, and how fast that was found and mended.
     pub failures: Failures,
     /// The changes of state of the last 24 hours, newest first; the latest 1,000 if there are more.
@@ -130,6 +136,28 @@ pub struct Bar {
 
 fn is_none_at_all(count: &u32) -> bool {
     *count == 0
+}
+
+/// How fast a service answered in the last 24 hours: its HTTP check, else its port check, in the probes that passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LatencyOfHours {
+    /// The mean of all probes, in milliseconds.
+    pub mean_ms: u32,
+    /// What the slowest took, in milliseconds.
+    pub max_ms: u32,
+    /// The mean of each of the 24 hours, in milliseconds, oldest first, the one that is under way last; null where nothing
+    /// was measured.
+    pub hours_ms: Vec<Option<u32>>,
+}
+
+impl LatencyOfHours {
+    /// None when nothing was measured.
+    fn of(latencies: &Latencies, now: Timestamp) -> Option<LatencyOfHours> {
+        let each = latencies.each(now);
+        let all = each.iter().flatten().fold(Latency::default(), |all, hour| all.plus(*hour));
+        let hours_ms = each.iter().map(|hour| hour.as_ref().and_then(Latency::mean_ms)).collect();
+        Some(LatencyOfHours { mean_ms: all.mean_ms()?, max_ms: all.max_ms, hours_ms })
+    }
 }
 
 /// Failures, in windows as those of [`Uptime`].
@@ -204,7 +232,7 @@ impl From<Incident> for PastIncident {
 impl History {
     /// Puts it together from what is on disk. `incidents` are the latest of all services, newest first.
     pub fn of(key: &str, past: ServicePast, incidents: &[Incident], now: Timestamp) -> History {
-        let ServicePast { hours, days, mut transitions } = past;
+        let ServicePast { hours, days, latencies, mut transitions } = past;
         let is_full = incidents.len() >= INCIDENTS_KEPT;
         let oldest = incidents.last().map(|incident| incident.began).filter(|_| is_full);
         let own: Vec<PastIncident> =
@@ -223,6 +251,7 @@ impl History {
             key: key.to_owned(),
             days: bars(&days, DAYS, now),
             hours: bars(&hours, 24, now),
+            latency: LatencyOfHours::of(&latencies, now),
             failures,
             transitions,
             incidents: own,

@@ -106,21 +106,57 @@ impl Total {
     }
 }
 
-/// Tallies of spans of one width, each with its number since 1970, of which the latest are kept. A span of which nothing
-/// is known takes no room, so it is bounded by what was watched and not by what the clock says: a clock that jumps forth
-/// and back costs one span at the old end and no more.
+/// What is known of spans of one width, each with its number since 1970, of which the latest are kept. A span of which
+/// nothing is known takes no room, so it is bounded by what was watched and not by what the clock says: a clock that jumps
+/// forth and back costs one span at the old end and no more.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Spans<T> {
+    kept: usize,
+    /// In the order of their numbers.
+    known: VecDeque<(i32, T)>,
+}
+
+impl<T: Copy + Default> Spans<T> {
+    /// So many at most.
+    pub(super) fn new(kept: usize) -> Spans<T> {
+        Spans { kept, known: VecDeque::new() }
+    }
+
+    /// The one with this number, made if need be.
+    pub(super) fn slot(&mut self, number: i32) -> &mut T {
+        let mut place = match self.known.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(place) => return &mut self.known[place].1,
+            Err(place) => place,
+        };
+        if self.known.len() == self.kept && place == 0 {
+            // All that is known is later than now: the clock was ahead when the latest of it was told.
+            self.known.pop_back();
+        } else if self.known.len() == self.kept {
+            self.known.pop_front();
+            place -= 1;
+        }
+        self.known.insert(place, (number, T::default()));
+        &mut self.known[place].1
+    }
+
+    /// Those from one number until before another.
+    pub(super) fn range(&self, from: i32, until: i32) -> impl Iterator<Item = (i32, T)> {
+        let place = |wanted: i32| self.known.partition_point(|(number, _)| *number < wanted);
+        self.known.range(place(from)..place(until).max(place(from))).copied()
+    }
+}
+
+/// Tallies of spans of one width, of which the latest are kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     width_ms: i64,
-    kept: usize,
-    /// In the order of their numbers.
-    tallies: VecDeque<(i32, Tally)>,
+    tallies: Spans<Tally>,
 }
 
 impl Account {
     /// An empty account of spans of so many milliseconds.
     pub fn new(width_ms: i64, kept: usize) -> Account {
-        Account { width_ms, kept, tallies: VecDeque::new() }
+        Account { width_ms, tallies: Spans::new(kept) }
     }
 
     /// The number of the span that a moment is in.
@@ -131,7 +167,7 @@ impl Account {
     /// Adds to the span with this number.
     pub fn merge(&mut self, number: i32, tally: Tally) {
         let width_ms = self.width_ms as u32;
-        let known = self.slot(number);
+        let known = self.tallies.slot(number);
         *known = known.plus(&tally, width_ms);
     }
 
@@ -153,27 +189,9 @@ impl Account {
         }
     }
 
-    /// The tally with this number, made if need be.
-    fn slot(&mut self, number: i32) -> &mut Tally {
-        let mut place = match self.tallies.binary_search_by_key(&number, |(number, _)| *number) {
-            Ok(place) => return &mut self.tallies[place].1,
-            Err(place) => place,
-        };
-        if self.tallies.len() == self.kept && place == 0 {
-            // All that is known is later than now: the clock was ahead when the latest of it was told.
-            self.tallies.pop_back();
-        } else if self.tallies.len() == self.kept {
-            self.tallies.pop_front();
-            place -= 1;
-        }
-        self.tallies.insert(place, (number, Tally::default()));
-        &mut self.tallies[place].1
-    }
-
     /// The tallies from one number until before another.
     pub fn range(&self, from: i32, until: i32) -> impl Iterator<Item = (i32, Tally)> {
-        let place = |wanted: i32| self.tallies.partition_point(|(number, _)| *number < wanted);
-        self.tallies.range(place(from)..place(until).max(place(from))).copied()
+        self.tallies.range(from, until)
     }
 
     /// When the window of the latest `count` spans began, the one of now among them.
@@ -201,6 +219,7 @@ impl Account {
     }
 }
 
-fn number(at_ms: i64, width_ms: i64) -> i32 {
+/// The number since 1970 of the span of this width that a moment is in.
+pub(super) fn number(at_ms: i64, width_ms: i64) -> i32 {
     i32::try_from(at_ms.div_euclid(width_ms)).unwrap_or(if at_ms < 0 { i32::MIN / 2 } else { i32::MAX / 2 })
 }
