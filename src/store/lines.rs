@@ -137,3 +137,23 @@ fn for_each_line(mut file: File, most: u64, take: &mut impl FnMut(&[u8])) -> io:
         is_rest = !is_whole;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_is_too_long_the_last_whole_lines_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("lines"), "first\nsecond\nthird\nfourth\n").unwrap();
+        let read = |most: u64| {
+            let mut found = Vec::new();
+            let take = |line: &[u8]| found.push(String::from_utf8(line.to_vec()).unwrap());
+            for_each(folder.path(), &["lines"], most, take).unwrap();
+            found.concat()
+        };
+        assert_eq!(read(26), "first\nsecond\nthird\nfourth\n");
+        assert_eq!(read(16), "third\nfourth\n", "a part of the second is no line");
+        assert_eq!(read(3), "");
+    }
+}
