@@ -108,7 +108,10 @@ fn browser() -> Option<Browser> {
 fn screenshot(browser: &Browser, name: &str) {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&folder).expect("a folder under target/");
-    browser.screenshot(&folder.join(format!("{name}.png")));
+    // For people to look at, and no claim.
+    if let Err(why) = browser.screenshot(&folder.join(format!("{name}.png"))) {
+        eprintln!("no picture {name}: {why}");
+    }
 }
 
 /// Keys, as WebDriver calls them.
@@ -896,7 +899,9 @@ fn pictures_for_the_readme() {
         browser.run("scrollTo(0, document.documentElement.scrollHeight)");
         browser.wait_until(PAST_OF_ALL);
         browser.run("scrollTo(0, 0)");
-        browser.screenshot(&Path::new("tests/browser").join(format!("screenshot-{scheme}.png")));
+        browser
+            .screenshot(&Path::new("tests/browser").join(format!("screenshot-{scheme}.png")))
+            .expect("a picture");
     }
 }
 

@@ -125,11 +125,19 @@ impl Browser {
     }
 
     /// Writes a picture of the whole page.
-    pub(crate) fn screenshot(&self, file: &Path) {
-        let answer = self.devtools("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
+    ///
+    /// # Errors
+    /// Chromium made none, which it sometimes does not on a busy machine, with nothing wrong with the page.
+    pub(crate) fn screenshot(&self, file: &Path) -> Result<(), String> {
+        let take = || {
+            let whole = json!({"captureBeyondViewport": true});
+            self.command("/goog/cdp/execute", json!({"cmd": "Page.captureScreenshot", "params": whole}))
+        };
+        let answer = take().or_else(|_| take())?;
         let text = answer["data"].as_str().expect("a picture in base64");
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
         std::fs::write(file, bytes).expect("the picture can be written");
+        Ok(())
     }
 
     fn must(&self, path: &str, body: Value) -> Value {
