@@ -225,7 +225,10 @@ fn reason_of(check: &CheckState, service: &Watched, state: State) -> Option<Stri
         (Standing::AlmostPassing, _) => {
             Some(format!("{kind}: passes ({} of {})", check.passes(), timing.success_threshold))
         }
-        (Standing::Wavering | Standing::AlmostFailing, Some(reason)) => {
+        // Of what is down already nobody counts how far another check is.
+        (Standing::Wavering | Standing::AlmostFailing, Some(reason))
+            if !matches!(state, State::Down | State::Blocked) =>
+        {
             Some(format!("{kind}: {reason} (failure {} of {})", check.failures(), timing.failure_threshold))
         }
         (Standing::Failing, _) if check.passes() > 0 => {

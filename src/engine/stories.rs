@@ -266,6 +266,26 @@ fn a_failure_is_degraded_until_the_threshold_and_then_down() {
 }
 
 #[test]
+fn what_is_down_does_not_tell_how_far_its_other_checks_are() {
+    let mut both = service("web");
+    both.checks.push(http_check());
+    let mut world = World::of(vec![both]);
+    world.pass(5.0).answer("web", "http", fails());
+    while world.state("web") == State::Up {
+        world.pass(0.25);
+    }
+    // The port fails one round later, so it is at two failures when the third of the other decides.
+    world.answer("web", "port", fails());
+    while world.state("web") == State::Degraded {
+        world.pass(0.25);
+    }
+    assert_eq!(
+        (world.state("web"), world.reason("web").as_str()),
+        (State::Down, "port: connection refused; http: connection refused")
+    );
+}
+
+#[test]
 fn a_hang_is_down_within_23_s_by_default() {
     for phase in 0..40 {
         let mut world = World::of(vec![service(&format!("web-{phase}"))]);
