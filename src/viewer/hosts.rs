@@ -53,15 +53,6 @@ impl Hosts {
         let ip = name.parse::<IpAddr>();
         ip.is_ok_and(|ip| self.reach == Reach::AnyAddress || ip.is_loopback())
     }
-
-    /// What is answered, in words.
-    pub(super) fn described(&self) -> String {
-        let addresses = match self.reach {
-            Reach::Loopback => "127.0.0.1, [::1]",
-            Reach::AnyAddress | Reach::Proxied => "any IP address",
-        };
-        format!("{addresses}, {}", self.names.join(", "))
-    }
 }
 
 /// The names of this machine: the whole, its first label, and that under `.local`. Empty where `/proc` does not tell.

@@ -190,11 +190,10 @@ impl Site {
     fn misdirected(&self, request: &Request) -> Problem {
         let error =
             format!("this viewer does not answer to the name {:?}", request.host.as_deref().unwrap_or(""));
-        let hint = format!(
-            "it answers to {}, and to what `viewer: hosts:` in monitor.yml adds; or a proxy in front of it sends one of them \
-             as Host (nginx: proxy_set_header Host localhost)",
-            self.hosts.described()
-        );
+        // Not which names it does answer to: they name the machine, and who asks by another one may be anybody.
+        let hint = "it answers to localhost, to addresses and names of its own machine, and to what `viewer: hosts:` in \
+                    monitor.yml adds; or a proxy in front of it sends one of them as Host (nginx: proxy_set_header Host \
+                    localhost)";
         Problem::new(421, error, hint)
     }
 }

@@ -224,7 +224,7 @@ impl File {
             Err(known) => known.problem.to_string() != problem.to_string(),
         };
         if is_news {
-            tracing::warn!(event = %Kind::Storage, "{problem}; the viewer says so and shows nothing as well meanwhile");
+            tracing::warn!(event = %Kind::Storage, "{problem}; the page and the API say so until it is mended");
             self.is_told_bad = true;
         }
         self.content = Err(Bad { problem: Arc::new(problem), kept: self.latest().cloned() });
