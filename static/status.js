@@ -103,7 +103,8 @@
     const now = generated === null || age === null || kind === 'future' ? null : generated + age * 1000;
     const at = (time) => moment(new Date(time).toISOString(), now);
 
-    const named = pick(record(source.services), services);
+    // Without a document nobody knows who exists.
+    const named = source.services ? pick(record(source.services), services) : [];
     const cards = named
       .map(([key, service]) => brief(key, record(service), { fresh, now }))
       .sort((a, b) => rank(a.state) - rank(b.state) || b.primary - a.primary);
@@ -430,6 +431,7 @@
           ? mainService(main[0].state, main[0])
           : have(main.length, `${primaries.length} main services`);
       if (others === 0) return say('bad', headline);
+      if (others === total - main.length) return say('bad', headline, others === 1 ? 'The other service has an issue too.' : 'All others have an issue too.');
       return say('bad', headline, `${have(others, `the other ${plural(total - main.length, 'service')}`)} too.`);
     }
     if (total === 1) return say('bad', `${issues[0].name} is ${issues[0].state}`);
@@ -1738,7 +1740,7 @@
     if (error instanceof TypeError)
       return new URL(url).origin === location.origin
         ? 'it cannot be reached'
-        : 'it cannot be reached, or does not allow pages of this origin to ask (CORS)';
+        : 'it cannot be reached, or does not allow pages of this origin to ask (CORS), or this page\'s own policy does not (connect-src)';
     return error instanceof SyntaxError ? 'its answer is not JSON' : error.message;
   }
 
