@@ -89,14 +89,14 @@ fn on_hold(service: &Service, hold: &Hold, now: Timestamp) -> String {
 
 /// Nobody asked for healing.
 fn off(service: &Service, config_path: &str) -> String {
-    let write = match &service.checks.systemd {
-        Some(_) => "heal: restart",
-        None => "heal: {unit: NAME.service, steps: [restart]}",
+    let (write, observe) = match &service.checks.systemd {
+        Some(_) => ("heal: restart", "`heal: observe`"),
+        None => ("heal: {unit: NAME.service, steps: [restart]}", "with `mode: observe` in the braces"),
     };
     format!(
         "Nothing: healing is off, as nobody asked for it. To turn it on, write in {config_path} below `- key: {}`\n\n    \
          {write}\n\n\
-         (or `heal: observe`, to see first what would be done), and then: sudo systemctl reload wellkeep-monitor",
+         (or {observe}, to see first what would be done), and then: sudo systemctl reload wellkeep-monitor",
         service.key
     )
 }

@@ -57,7 +57,9 @@ fn share(window: &Window) -> String {
     match window.ratio {
         None => "unknown".to_owned(),
         Some(ratio) if window.known + window.not_counted > 0.99 => percent(ratio),
-        Some(ratio) => format!("{} (of the {} known)", percent(ratio), percent(window.known)),
+        // Of a little that is known no figure has three digits that mean something.
+        Some(ratio) if window.known < 0.01 => format!("{:.0} % (of the <1 % known)", ratio * 100.0),
+        Some(ratio) => format!("{} (of the {:.0} % known)", percent(ratio), window.known * 100.0),
     }
 }
 

@@ -185,6 +185,7 @@ P
 install -m 4755 /usr/bin/python3 /usr/local/bin/rooted
 python3 -m http.server --bind 127.0.0.1 8001 >/dev/null 2>&1 &
 server=$!
+wait_for 'the page to fetch is there' 20 curl --silent --output /dev/null http://localhost:8001/
 
 # judge WHO FILE: from now on this is about what it found.
 judge() {
