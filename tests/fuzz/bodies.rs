@@ -112,7 +112,9 @@ pub(crate) fn request(received: &[u8]) {
         stage
     });
     if let Some(answer) = stage.viewer.rehearse(received) {
-        Answer::of(&answer, received.starts_with(b"HEAD "));
+        // Empty lines before a request are no part of it.
+        let begin = received.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(0);
+        Answer::of(&answer, received[begin..].starts_with(b"HEAD "));
     }
 }
 
