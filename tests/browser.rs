@@ -34,6 +34,18 @@ fn all_well() -> Value {
     document
 }
 
+/// The same document with so many services more, which are well: `service_000`, called "Unit 0", and so on.
+fn with_many(mut document: Value, count: usize) -> Value {
+    let services = document["services"].as_object_mut().expect("services");
+    let pattern = services["flask_web"].clone();
+    for number in 0..count {
+        let mut service = pattern.clone();
+        service["name"] = json!(format!("Unit {number}"));
+        services.insert(format!("service_{number:03}"), service);
+    }
+    document
+}
+
 /// The same document from a monitor that keeps the past.
 fn with_uptime(mut document: Value) -> Value {
     for service in document["services"].as_object_mut().expect("services").values_mut() {
@@ -635,13 +647,7 @@ fn the_keyboard_reaches_each_of_the_90_days_and_a_refresh_leaves_it_there() {
 #[test]
 fn the_past_is_asked_for_only_of_what_is_on_the_screen() {
     let Some(browser) = browser() else { return };
-    let mut document = all_well();
-    let services = document["services"].as_object_mut().expect("services");
-    let pattern = services["flask_web"].clone();
-    for number in 0..300 {
-        services.insert(format!("service_{number:03}"), pattern.clone());
-    }
-    let site = site_with_past(document);
+    let site = site_with_past(with_many(all_well(), 300));
     browser.view_as(1000, 700, false);
     browser.open(&site.url("/"));
     browser.wait_until(PAST_DRAWN);
@@ -659,15 +665,7 @@ fn the_past_is_asked_for_only_of_what_is_on_the_screen() {
 #[test]
 fn a_thousand_services_are_found_by_words_and_state_and_the_address_remembers() {
     let Some(browser) = browser() else { return };
-    let mut document = every_state();
-    let services = document["services"].as_object_mut().expect("services");
-    let pattern = services["flask_web"].clone();
-    for number in 0..1000 {
-        let mut service = pattern.clone();
-        service["name"] = json!(format!("Unit {number}"));
-        services.insert(format!("service_{number}"), service);
-    }
-    let site = Site::showing(document);
+    let site = Site::showing(with_many(every_state(), 1000));
     browser.view_as(1000, 700, false);
     browser.open(&site.url("/"));
     browser.wait_until(LOADED);
@@ -980,12 +978,7 @@ fn a_page_of_another_origin_is_answered_by_a_real_viewer_only_if_that_allows_it(
 #[test]
 fn a_thousand_services_are_drawn_and_refreshed() {
     let Some(browser) = browser() else { return };
-    let mut document = all_well();
-    let services = document["services"].as_object_mut().expect("services");
-    let pattern = services["flask_web"].clone();
-    for number in 0..1000 {
-        services.insert(format!("service_{number}"), pattern.clone());
-    }
+    let document = with_many(all_well(), 1000);
     let site = Site::showing(document.clone());
     for path in ["/", "/admin"] {
         site.show(document.clone());
