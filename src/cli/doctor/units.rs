@@ -96,9 +96,9 @@ pub(super) fn judge(
         let finding = Finding::warning(SOCKET, "enabled, but does not listen: it will from the next boot on");
         findings.push(
             finding
-                .advise("Let it listen now, in the place of the viewer's own `listen`, or never:")
-                .run(format!("sudo systemctl stop {VIEWER}; sudo systemctl start {SOCKET}"))
-                .run(format!("sudo systemctl disable {SOCKET}")),
+                .advise("Let it listen now, in the place of the viewer's own `listen` (or disable it, if that is not meant):")
+                .run(format!("sudo systemctl stop {VIEWER}"))
+                .run(format!("sudo systemctl start {SOCKET}")),
         );
     }
     if reload.is_enabled() && !["active", "failed"].contains(&reload.state.active.as_str()) {
@@ -340,6 +340,9 @@ mod tests {
             .map(|finding| finding.what.as_str())
             .collect();
         assert_eq!(told, [SOCKET, RELOAD]);
+        // One command a line, so that root's lose their `sudo`, and all of them may be followed.
+        let commands: Vec<&String> = findings.iter().flat_map(|finding| &finding.commands).collect();
+        assert!(commands.iter().all(|command| command.matches("sudo ").count() == 1), "{commands:?}");
         let off = || unit("loaded", "inactive", "disabled");
         let findings = judge(&[well(), well(), off(), none(), off()], &[], None, NOW);
         assert!(findings.iter().all(|finding| finding.level == Level::Ok), "{findings:?}");
